@@ -52,6 +52,12 @@ impl Ratio {
         }
     }
 
+    /// So many millionths, or `None` if they are more than a million.
+    #[must_use]
+    pub const fn from_millionths(millionths: u32) -> Option<Self> {
+        if millionths <= Self::ONE { Some(Self(millionths)) } else { None }
+    }
+
     /// The share in millionths, 0 to 1,000,000.
     #[must_use]
     pub const fn millionths(self) -> u32 {

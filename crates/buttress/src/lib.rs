@@ -1,1 +1,41 @@
-//! skeleton
+#![doc = include_str!("../docs/crate.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub use buttress_core::*;
+
+#[cfg(feature = "breaker")]
+#[cfg_attr(docsrs, doc(cfg(feature = "breaker")))]
+#[doc(inline)]
+pub use buttress_breaker as breaker;
+
+#[cfg(feature = "limit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "limit")))]
+#[doc(inline)]
+pub use buttress_limit as limit;
+
+mod check;
+pub use check::check;
+
+pub mod guide;
+
+/// What most stacks need, in one `use`.
+///
+/// ```
+/// # #[cfg(all(feature = "breaker", feature = "limit"))] {
+/// use buttress::prelude::*;
+///
+/// let layers = (
+///     BreakerLayer::new("inventory", breaker::Config::default()),
+///     TimeoutLayer::new("inventory", std::time::Duration::from_secs(2)),
+/// );
+/// # }
+/// ```
+pub mod prelude {
+    pub use buttress_core::{Classify, Inspect, KeyOf, Name, Observe, Outcome, Ratio, Reason, Rejected};
+
+    #[cfg(feature = "breaker")]
+    pub use buttress_breaker::{self as breaker, BreakerLayer, Breakers, KeyedBreakerLayer};
+
+    #[cfg(feature = "limit")]
+    pub use buttress_limit::{TimeoutLayer, timeout};
+}

@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+/// A moment in a breaker's life that a person would log. Each transition gives exactly one.
+///
+/// The observer knows which breaker it watches, so the event does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// It refuses calls from now on.
+    Opened {
+        /// The rule that was broken.
+        cause: Cause,
+        /// For how long, at least.
+        open_for: Duration,
+    },
+    /// The open time is over and the first probe is on its way.
+    HalfOpened,
+    /// The probes succeeded; calls are admitted again, step by step if a ramp is set.
+    Closed,
+    /// An operator holds it open.
+    ForcedOpen,
+    /// An operator holds it closed.
+    ForcedClosed,
+    /// An operator let go: held open before, it probes now; held closed before, it starts anew.
+    Released,
+    /// An operator made it forget: closed, windows empty.
+    Reset,
+}
+
+/// The rule that opened a breaker, with the numbers that broke it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// So many failures with no success between them.
+    ConsecutiveFailures {
+        /// How many.
+        failures: u64,
+    },
+    /// Too large a share of the calls in the window failed.
+    FailureRatio {
+        /// Failures in the window.
+        failures: u64,
+        /// Calls in the window.
+        calls: u64,
+    },
+    /// So many failures within a period.
+    FailuresWithin {
+        /// How many.
+        failures: u64,
+    },
+    /// Too large a share of the calls in the window was slow.
+    SlowCalls {
+        /// Slow calls in the window.
+        slow: u64,
+        /// Calls in the window.
+        calls: u64,
+    },
+    /// Too many probes failed or were slow.
+    ProbesFailed {
+        /// How many did.
+        failed: u64,
+        /// Out of how many results.
+        probes: u64,
+    },
+}
+
+/// An [`Event`] of the breaker of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed<K> {
+    /// Whose breaker it is.
+    pub key: K,
+    /// What happened.
+    pub event: Event,
+}

@@ -1,0 +1,340 @@
+use crate::core::{Core, Place};
+use crate::handle::{State, Stats, Totals, metrics};
+use crate::primitive::Mutex;
+use crate::{Config, KIND, now};
+use buttress_core::{Inspect, Lane, Metric, Name, Sink};
+use hashlink::LinkedHashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The breakers of all keys. Cloning it is cheap and gives the same breakers.
+///
+/// See the [module](super) for when to use it and for an example.
+pub struct Breakers<K> {
+    shared: Arc<Shared<K>>,
+}
+
+struct Shared<K> {
+    name: Name,
+    table: Mutex<Table<K>>,
+}
+
+/// One breaker, with a single lane: keys are many, and calls for one key few.
+type Entry = Arc<Lane<Place>>;
+
+struct Table<K> {
+    config: Config,
+    max_keys: usize,
+    /// Breakers that may be forgotten, as far as is known; the one that has been idle longest comes first.
+    idle: LinkedHashMap<K, Entry>,
+    /// Breakers that were found to be open, probing or held when one was looked for that could be forgotten.
+    pinned: HashMap<K, Entry>,
+    /// When to look at the pinned ones again.
+    release: BTreeMap<(Instant, u64), K>,
+    last_release: u64,
+    untracked: u64,
+    evicted: u64,
+    /// What forgotten breakers had counted, so that no total falls.
+    retired: Totals,
+}
+
+/// What the breakers of all keys are doing and have counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyedStats {
+    /// Keys that have a breaker.
+    pub keys: usize,
+    /// Those of them that are open.
+    pub open: usize,
+    /// Those that are probing.
+    pub half_open: usize,
+    /// Those that are held open or closed by an operator.
+    pub held: usize,
+    /// Calls that are running and watched.
+    pub in_flight: usize,
+    /// What all breakers have counted, also those that were forgotten since.
+    pub totals: Totals,
+    /// Calls that were admitted without being watched, because no breaker could be forgotten for them.
+    pub untracked: u64,
+    /// Breakers that were forgotten to make room.
+    pub evicted: u64,
+}
+
+impl<K: Hash + Eq + Clone> Breakers<K> {
+    /// Makes an empty table; every key's breaker follows `config`.
+    #[must_use]
+    pub fn new(name: impl Into<Name>, config: Config) -> Self {
+        let table = Table {
+            config,
+            max_keys: 10_000,
+            idle: LinkedHashMap::new(),
+            pinned: HashMap::new(),
+            release: BTreeMap::new(),
+            last_release: 0,
+            untracked: 0,
+            evicted: 0,
+            retired: Totals::default(),
+        };
+        Self { shared: Arc::new(Shared { name: name.into(), table: Mutex::new(table) }) }
+    }
+
+    /// Bounds the number of keys; 10,000 unless told. Fewer than there are now forgets none at once.
+    #[must_use]
+    pub fn max_keys(self, max_keys: NonZeroUsize) -> Self {
+        self.shared.table.lock().max_keys = max_keys.get();
+        self
+    }
+
+    /// The breaker of `key`, made if need be; `None` if there is no room for it.
+    pub(super) fn entry(&self, key: &K) -> Option<Entry> {
+        let (entry, forgotten) = {
+            let mut table = self.shared.table.lock();
+            let found = table.find(key);
+            if found.is_some() {
+                return found;
+            }
+            let forgotten = table.make_room(now());
+            if table.len() < table.max_keys {
+                (Some(table.insert(key, self.shared.name)), forgotten)
+            } else {
+                table.untracked += 1;
+                (None, forgotten)
+            }
+        };
+        drop(forgotten); // after the lock: a key's drop may run anything
+        entry
+    }
+
+    fn find(&self, key: &K) -> Option<Entry> {
+        self.shared.table.lock().find(key)
+    }
+
+    /// The breaker of a key that an operator speaks of: it gets one beyond the bound, too.
+    fn entry_for_operator(&self, key: &K) -> Entry {
+        let mut table = self.shared.table.lock();
+        match table.find(key) {
+            Some(entry) => entry,
+            None => table.insert(key, self.shared.name),
+        }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let table = self.shared.table.lock();
+        table.idle.values().chain(table.pinned.values()).cloned().collect()
+    }
+
+    /// What the breaker of `key` is doing; `None` if the key has none, which is as good as closed.
+    #[must_use]
+    pub fn state(&self, key: &K) -> Option<State> {
+        self.stats_of(key).map(|stats| stats.state)
+    }
+
+    /// What the breaker of `key` has counted; `None` if the key has none.
+    #[must_use]
+    pub fn stats_of(&self, key: &K) -> Option<Stats> {
+        self.find(key).map(|entry| stats(&entry))
+    }
+
+    /// What all of them are doing and have counted. Looks at each, so it takes some 100 ns per key.
+    #[must_use]
+    pub fn stats(&self) -> KeyedStats {
+        let entries = self.entries();
+        let mut all = {
+            let table = self.shared.table.lock();
+            KeyedStats {
+                keys: table.len(),
+                open: 0,
+                half_open: 0,
+                held: 0,
+                in_flight: 0,
+                totals: table.retired,
+                untracked: table.untracked,
+                evicted: table.evicted,
+            }
+        };
+        for entry in entries {
+            let one = stats(&entry);
+            all.totals += one.totals;
+            all.in_flight += one.in_flight;
+            match one.state {
+                State::Open { .. } => all.open += 1,
+                State::HalfOpen => all.half_open += 1,
+                State::ForcedOpen | State::ForcedClosed => all.held += 1,
+                State::Closed | State::Recovering { .. } => {}
+            }
+        }
+        all
+    }
+
+    /// Refuses every call for `key` until told otherwise; as [`Handle::force_open`](crate::Handle::force_open).
+    ///
+    /// The key gets a breaker if it has none, also beyond [`Breakers::max_keys`]. What an operator does is not
+    /// told to observers: they belong to the layers, and the operator knows.
+    pub fn force_open(&self, key: &K) {
+        self.entry_for_operator(key).core.force_open();
+    }
+
+    /// Admits every call for `key` until told otherwise; as
+    /// [`Handle::force_closed`](crate::Handle::force_closed).
+    pub fn force_closed(&self, key: &K) {
+        self.entry_for_operator(key).core.force_closed();
+    }
+
+    /// Ends a hold; as [`Handle::auto`](crate::Handle::auto). Nothing happens where there is none.
+    pub fn auto(&self, key: &K) {
+        if let Some(entry) = self.find(key) {
+            entry.core.auto(now());
+        }
+        self.shared.table.lock().unpin(key);
+    }
+
+    /// Closes the breaker of `key` and lets it forget; as [`Handle::reset`](crate::Handle::reset).
+    pub fn reset(&self, key: &K) {
+        if let Some(entry) = self.find(key) {
+            entry.core.reset(now());
+        }
+        self.shared.table.lock().unpin(key);
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.shared.table.lock().config.clone()
+    }
+
+    /// Puts another configuration in force, for all keys; as
+    /// [`Handle::reconfigure`](crate::Handle::reconfigure). Each breaker changes as a whole, one after the
+    /// other.
+    pub fn reconfigure(&self, config: Config) {
+        // Keys that come from here on follow the new one; those that are there already are told.
+        self.shared.table.lock().config = config;
+        for entry in self.entries() {
+            entry.core.reconfigure(self.config(), now());
+        }
+    }
+
+    pub(super) fn name(&self) -> Name {
+        self.shared.name
+    }
+}
+
+fn stats(entry: &Entry) -> Stats {
+    // One is the table's, one is the caller's; the rest are calls.
+    let in_flight = Arc::strong_count(entry).saturating_sub(2);
+    Stats { in_flight, ..entry.core.view(now()) }
+}
+
+impl<K: Hash + Eq + Clone> Table<K> {
+    fn len(&self) -> usize {
+        self.idle.len() + self.pinned.len()
+    }
+
+    /// The breaker of `key`, which from now on has been idle for the shortest time.
+    fn find(&mut self, key: &K) -> Option<Entry> {
+        if let Some(entry) = self.idle.to_back(key) {
+            return Some(Arc::clone(entry));
+        }
+        let entry = Arc::clone(self.pinned.get(key)?);
+        if entry.core.admits_all() {
+            self.unpin(key);
+        }
+        Some(entry)
+    }
+
+    fn insert(&mut self, key: &K, name: Name) -> Entry {
+        let core = Arc::new(Core::new(name, self.config.clone(), 1, fastrand::u64(..), now()));
+        let entry = Arc::new(Lane::new(Place { core, lane: 0 }));
+        self.idle.insert(key.clone(), Arc::clone(&entry));
+        entry
+    }
+
+    /// Lets a breaker be forgotten again; whether it may be is asked when it comes to that.
+    fn unpin(&mut self, key: &K) {
+        // Its entry in `release` finds nothing later on, and is dropped then.
+        if let Some((key, entry)) = self.pinned.remove_entry(key) {
+            self.idle.insert(key, entry);
+        }
+    }
+
+    fn pin(&mut self, key: K, entry: Entry, until: Instant) {
+        self.last_release += 1;
+        self.release.insert((until, self.last_release), key.clone());
+        self.pinned.insert(key, entry);
+    }
+
+    /// Forgets the breaker that has been idle longest among those that may be, if the table is full. Every
+    /// breaker is looked at once per open period, so this is O(1) in the long run.
+    fn make_room(&mut self, now: Instant) -> Option<(K, Entry)> {
+        if self.len() < self.max_keys {
+            return None;
+        }
+        while let Some(first) = self.release.first_entry().filter(|first| first.key().0 <= now) {
+            let key = first.remove();
+            if let Some((key, entry)) = self.pinned.remove_entry(&key) {
+                self.idle.insert(key.clone(), entry);
+                self.idle.to_front(&key);
+            }
+        }
+        while self.len() >= self.max_keys {
+            let (key, entry) = self.idle.pop_front()?;
+            match entry.core.pinned_until(now) {
+                Some(until) => self.pin(key, entry, until),
+                None => {
+                    self.evicted += 1;
+                    self.retired += entry.core.view(now).totals;
+                    return Some((key, entry));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<K: Hash + Eq + Clone + Send> Inspect for Breakers<K> {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn name(&self) -> Name {
+        self.shared.name
+    }
+
+    fn inspect(&self, sink: &mut dyn Sink) {
+        const KEYS: Metric =
+            Metric { name: "keys", unit: "", help: "keys that have a breaker, by its state" };
+        const UNTRACKED: Metric = Metric {
+            name: "untracked_total",
+            unit: "",
+            help: "calls admitted unwatched because the table was full of breakers that must not be forgotten",
+        };
+        const EVICTED: Metric =
+            Metric { name: "evicted_total", unit: "", help: "breakers forgotten to make room" };
+        let stats = self.stats();
+        let (open, half_open, held) = (stats.open, stats.half_open, stats.held);
+        let closed = stats.keys.saturating_sub(open + half_open + held);
+        for (state, keys) in [("closed", closed), ("open", open), ("half_open", half_open), ("held", held)] {
+            sink.gauge(&KEYS, &[("state", state)], keys as f64);
+        }
+        metrics::totals(sink, &stats.totals);
+        sink.gauge(&metrics::IN_FLIGHT, &[], stats.in_flight as f64);
+        sink.counter(&UNTRACKED, &[], stats.untracked);
+        sink.counter(&EVICTED, &[], stats.evicted);
+    }
+}
+
+impl<K> Clone for Breakers<K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K> fmt::Debug for Breakers<K> {
+    /// Keys are not printed: they are often names of customers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breakers").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
