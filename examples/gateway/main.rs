@@ -1,1 +1,222 @@
-fn main() {}
+//! A resilient reverse proxy in front of any HTTP server: a template to start from.
+//!
+//! [`stack`] is the page to read first, and to change first.
+//!
+//! ```text
+//! cargo run --release --example gateway                                    # with an upstream of its own
+//! cargo run --release --example gateway -- --upstream http://127.0.0.1:8080    # or before yours
+//! cargo run --release --example gateway -- --help                          # every flag
+//!
+//! curl localhost:5057/memories --json '{"content": "the first"}'
+//! curl localhost:5057/chaos --json '{"mode": "fail"}'      # or "stall", or "ok"
+//! for i in 1 2 3 4 5 6; do curl -i localhost:5057/memories; done
+//! curl localhost:5057/status
+//! ```
+//!
+//! The sixth of these is refused without asking the upstream. So is then a `POST /chaos` that would put it
+//! right, until the breaker lets a probe through; the upstream's own address, printed at the start, always
+//! takes one.
+
+mod chaos;
+mod memories;
+mod problem;
+mod proxy;
+mod stack;
+mod status;
+
+use axum::routing::get;
+use axum::serve::{ListenerExt, TapIo};
+use axum::{Json, Router};
+use buttress::{Inspect, breaker};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use memories::Memories;
+use proxy::Upstream;
+use std::fmt;
+use std::future::IntoFuture;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// A resilient reverse proxy in front of any HTTP server.
+///
+/// GET /status shows every part live; everything else goes to the upstream. Times are texts such as `2s`,
+/// `500ms` or `1m 30s`.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version)]
+struct Args {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5057")]
+    listen: SocketAddr,
+    /// The server to stand before, http://host:port; without it, an embedded memory service
+    #[arg(long, value_name = "URL")]
+    upstream: Option<Upstream>,
+    /// SQLite file of the embedded memory service; without it, memories end with the process
+    #[arg(long, value_name = "PATH", conflicts_with = "upstream")]
+    database: Option<PathBuf>,
+    /// How long a request may take in all, until its response begins
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    deadline: Duration,
+    /// How long one attempt may take, the upload of the request included; less than the deadline
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    attempt_timeout: Duration,
+    /// Failures in a row that open the breaker
+    #[arg(long, value_name = "COUNT", default_value = "5")]
+    failures: NonZeroU32,
+    /// How long the breaker stays open the first time; twice as long after each failed recovery
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    open_for: Duration,
+    /// The longest that the breaker stays open
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    open_max: Duration,
+    /// How long requests in flight may take to end after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    drain: Duration,
+}
+
+impl Args {
+    fn checked() -> Result<Self, clap::Error> {
+        let args = Self::try_parse()?;
+        let wrong = |message| Err(Self::command().error(ErrorKind::ValueValidation, message));
+        if args.attempt_timeout >= args.deadline {
+            // The deadline would end every stalled call, and a cancelled call tells the breaker nothing.
+            return wrong("--attempt-timeout must be less than --deadline");
+        }
+        if args.upstream == Some(Upstream::from(args.listen)) {
+            return wrong("--upstream must not be the gateway itself");
+        }
+        Ok(args)
+    }
+
+    fn breaker(&self) -> breaker::Config {
+        breaker::Config::default()
+            .consecutive_failures(self.failures)
+            .open_for(self.open_for)
+            .open_max(self.open_max)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::checked() {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => error.exit(), // --help, --version
+        Err(error) => {
+            // Its first line says it all; the others are usage and hints.
+            let error = error.to_string();
+            log(error.lines().next().unwrap_or("error: bad flags"));
+            return ExitCode::from(2);
+        }
+    };
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), String> {
+    let cannot_listen = |error: io::Error| format!("cannot listen on {}: {error}", args.listen);
+    let listener = TcpListener::bind(args.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let mut stop = Stop::listen().map_err(|error| format!("cannot wait for signals: {error}"))?;
+
+    let (upstream, memories) = match &args.upstream {
+        Some(upstream) => (upstream.clone(), None),
+        None => {
+            let memories = Memories::start(args.database.as_deref()).await?;
+            (memories.address().into(), Some(memories))
+        }
+    };
+    let about = if memories.is_some() { " (embedded)" } else { "" };
+    let ready = format!("gateway on http://{address}, upstream {upstream}{about}");
+
+    let (service, mut parts) = stack::stack(&args, upstream);
+    parts.extend(memories.clone().map(|memories| Box::new(memories) as Box<dyn Inspect>));
+    let parts = Arc::new(parts);
+    let router = Router::new()
+        .route("/status", get(async move || Json(status::of(&parts))))
+        .fallback_service(service)
+        .into_make_service_with_connect_info::<SocketAddr>();
+
+    let (drain, draining) = oneshot::channel();
+    let server = axum::serve(without_delay(listener), router)
+        .with_graceful_shutdown(async { draining.await.unwrap_or_default() });
+    let mut server = tokio::spawn(server.into_future());
+    // Whoever started the gateway may not care for the line, and have closed the pipe.
+    let _ = writeln!(io::stdout(), "{ready}");
+
+    stop.asked().await;
+    log(format_args!(
+        "draining for at most {}; again to stop at once",
+        humantime::format_duration(args.drain)
+    ));
+    let _ = drain.send(());
+    if let Some(memories) = &memories {
+        memories.recover();
+    }
+    tokio::select! {
+        _ = &mut server => log("drained"),
+        () = tokio::time::sleep(args.drain) => log("stopped with requests in flight"),
+        () = stop.asked() => log("stopped at once"),
+    }
+    Ok(())
+}
+
+/// Waits for Ctrl-C and SIGTERM, from the moment it is made.
+struct Stop {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    #[cfg(unix)]
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    #[cfg(unix)]
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn asked(&mut self) {
+        // It fails only where there is no such signal; then there is none to wait for.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Small answers go out at once instead of waiting for more (`TCP_NODELAY`).
+fn without_delay(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+    listener.tap_io(|stream| {
+        // A connection that is gone already shows it when it is read.
+        let _ = stream.set_nodelay(true);
+    })
+}
+
+/// One line to standard error. Unlike `eprintln!` it does not panic where nobody reads it.
+fn log(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "gateway: {line}");
+}

@@ -428,8 +428,8 @@ impl Core {
         self.step(|state| state.reconfigure(config, self.nanos(now)));
     }
 
-    /// Until when it must not be forgotten; `None` if it may be. What is held has no end: it is asked again
-    /// after a day.
+    /// When to ask again whether it may be forgotten; `None` if it may be now. What is held has no end: it is
+    /// asked again after a day.
     pub(crate) fn pinned_until(&self, now: Instant) -> Option<Instant> {
         let until = self.cold.lock().state.pinned_until(self.nanos(now))?;
         let day = now + Duration::from_secs(24 * 60 * 60);
@@ -449,10 +449,10 @@ impl Core {
         self.cold.lock().state.config().clone()
     }
 
-    /// The present word, for tests that look at the fast path's condition.
-    #[cfg(test)]
-    pub(crate) fn peek_word(&self) -> Word {
-        self.word()
+    /// The time that the state machine sees at `now`.
+    #[cfg(any(all(test, not(buttress_loom)), fuzzing))]
+    pub(crate) fn since_base(&self, now: Instant) -> Nanos {
+        self.nanos(now)
     }
 }
 
@@ -473,4 +473,77 @@ impl fmt::Debug for Core {
 pub(crate) struct Place {
     pub(crate) core: std::sync::Arc<Core>,
     pub(crate) lane: usize,
+}
+
+#[cfg(all(test, not(buttress_loom)))]
+mod tests {
+    use super::*;
+    use buttress_core::Outcome;
+    use std::num::NonZeroU32;
+
+    fn core(config: Config) -> (Core, Instant) {
+        let now = crate::now();
+        (Core::new("core".into(), config, 2, 1, now), now)
+    }
+
+    fn end(core: &Core, outcome: Outcome, now: Instant) {
+        let ticket = core.admit(|| now).expect("closed");
+        core.end(0, ticket, End::Judged(outcome), &|| now);
+    }
+
+    #[test]
+    fn the_success_after_a_failure_clears_the_flag_that_slows_the_others() {
+        let (core, now) = core(Config::default());
+        end(&core, Outcome::Failure, now);
+        assert!(core.word().has(Word::DIRTY));
+        end(&core, Outcome::Success, now);
+        assert!(!core.word().has(Word::DIRTY), "or every success would go through the mutex");
+    }
+
+    #[test]
+    fn what_no_rule_needs_is_not_asked_of_a_call() {
+        let (core, _) = core(Config::default().failure_ratio(None));
+        let unread = || panic!("nobody needs the time");
+        let ticket = core.admit(unread).expect("closed");
+        assert!(core.succeed(0, ticket, unread).is_ok());
+        core.reconfigure(Config::default(), core.base);
+        assert!(core.admit(unread).expect("closed").word.has(Word::TIME | Word::COUNT));
+    }
+
+    #[test]
+    fn a_lane_that_has_counted_far_is_collected() {
+        let (core, now) = core(Config::default());
+        let almost = Counter::tag(core.word()) | FOLD_MASK;
+        core.lanes[0].successes.store(almost, Ordering::Relaxed);
+        end(&core, Outcome::Success, now);
+        assert_eq!(core.lanes[0].successes.load(Ordering::Relaxed), Counter::tag(core.word()));
+        assert_eq!(core.view(now).totals.successes, FOLD_MASK + 1);
+    }
+
+    #[test]
+    fn no_probe_carries_the_shared_word() {
+        let (core, now) = core(Config::default().consecutive_failures(NonZeroU32::new(1)));
+        end(&core, Outcome::Failure, now);
+        let later = now + Duration::from_secs(70);
+        let probe = core.admit_rare(|| later).0.expect("the open time is over");
+        assert_ne!(probe.word, core.word());
+        assert_eq!(core.finish(probe, End::Judged(Outcome::Success), || later), Some(Event::Closed));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_changes_nothing() {
+        // Threads read the time before they wait for the lock, so it may be older than the state.
+        let (core, now) = core(Config::default());
+        let later = now + Duration::from_secs(100);
+        end(&core, Outcome::Failure, later);
+        end(&core, Outcome::Failure, now);
+        assert_eq!(core.view(now).window.failures, 2);
+        assert_eq!(core.view(later).window.failures, 2);
+    }
+
+    #[test]
+    fn what_is_hot_keeps_apart() {
+        assert_eq!((align_of::<Hot>(), size_of::<Hot>(), size_of::<Counter>()), (128, 128, 128));
+        assert!(size_of::<Core>() <= 1280, "{}", size_of::<Core>());
+    }
 }

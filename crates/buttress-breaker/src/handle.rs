@@ -86,7 +86,7 @@ pub struct Stats {
     pub totals: Totals,
     /// Calls that are running.
     pub in_flight: usize,
-    /// What is in the window; all zero without one.
+    /// What is in the window; all zero without one, and while the breaker is not closed.
     pub window: WindowStats,
 }
 

@@ -9,6 +9,10 @@ mod gate;
 mod handle;
 pub mod keyed;
 mod layer;
+#[cfg(all(test, buttress_loom))]
+mod loom;
+#[cfg(any(all(test, not(buttress_loom)), fuzzing))]
+mod model;
 mod primitive;
 mod service;
 mod state;

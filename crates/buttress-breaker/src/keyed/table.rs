@@ -266,11 +266,13 @@ impl<K: Hash + Eq + Clone> Table<K> {
         self.pinned.insert(key, entry);
     }
 
-    /// Forgets the breaker that has been idle longest among those that may be, if the table is full. Every
-    /// breaker is looked at once per open period, so this is O(1) in the long run.
-    fn make_room(&mut self, now: Instant) -> Option<(K, Entry)> {
+    /// Forgets breakers until there is room for one more, if it can: those that may be forgotten, and of them
+    /// the one that has been idle longest first. Each is looked at a few times per open period, so this is O(1)
+    /// in the long run.
+    fn make_room(&mut self, now: Instant) -> Vec<(K, Entry)> {
+        let mut forgotten = Vec::new();
         if self.len() < self.max_keys {
-            return None;
+            return forgotten;
         }
         while let Some(first) = self.release.first_entry().filter(|first| first.key().0 <= now) {
             let key = first.remove();
@@ -280,17 +282,17 @@ impl<K: Hash + Eq + Clone> Table<K> {
             }
         }
         while self.len() >= self.max_keys {
-            let (key, entry) = self.idle.pop_front()?;
+            let Some((key, entry)) = self.idle.pop_front() else { break };
             match entry.core.pinned_until(now) {
                 Some(until) => self.pin(key, entry, until),
                 None => {
                     self.evicted += 1;
                     self.retired += entry.core.view(now).totals;
-                    return Some((key, entry));
+                    forgotten.push((key, entry));
                 }
             }
         }
-        None
+        forgotten
     }
 }
 

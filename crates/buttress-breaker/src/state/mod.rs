@@ -558,24 +558,27 @@ impl State {
         if (old.window, old.has_window()) != (self.config.window, self.config.has_window()) {
             self.rules.renew_window(&self.config, now);
         }
+        if old.consecutive_failures.is_none() {
+            self.rules.streak = 0; // nobody has told it of successes
+        }
         if old.failures_within != self.config.failures_within {
             self.rules.renew_within(&self.config);
         }
         self.stirred = true;
     }
 
-    /// Until when a keyed breaker must not be forgotten; `None` if it may be.
+    /// When to ask again whether a keyed breaker may be forgotten; `None` if it may be now.
     pub(crate) fn pinned_until(&self, now: Nanos) -> Option<Nanos> {
-        let until = match &self.phase {
-            Phase::Closed { .. } => return None,
-            Phase::Open { until } => *until,
-            // As long again as it was open, or as its probes may run.
-            Phase::HalfOpen { since, probes } => {
-                since.saturating_add(self.backoff.last()).max(probes.last_end().unwrap_or(0))
-            }
-            Phase::ForcedOpen | Phase::ForcedClosed => u64::MAX,
-        };
-        (now < until).then_some(until)
+        let after_now = |until: &Nanos| now < *until;
+        match &self.phase {
+            Phase::Closed { .. } => None,
+            Phase::Open { until } => Some(*until).filter(after_now),
+            // For as long again as it was open, and while probes run.
+            Phase::HalfOpen { since, probes } => Some(since.saturating_add(self.backoff.last()))
+                .filter(after_now)
+                .or_else(|| probes.last_end().filter(after_now)),
+            Phase::ForcedOpen | Phase::ForcedClosed => Some(u64::MAX),
+        }
     }
 
     /// What a person may see of it at `now`.
@@ -598,6 +601,8 @@ impl State {
             Phase::ForcedOpen => handle::State::ForcedOpen,
             Phase::ForcedClosed => handle::State::ForcedClosed,
         };
-        (state, self.rules.tally(), self.totals)
+        let tally =
+            if matches!(self.phase, Phase::Closed { .. }) { self.rules.tally() } else { Tally::default() };
+        (state, tally, self.totals)
     }
 }

@@ -1,0 +1,340 @@
+//! The embedded upstream: a small memory service on SQLite, with a listener of its own, so that what is
+//! carried to it crosses real sockets. It stands for whatever you put the gateway before.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `POST /memories` `{"content": "..", "tags": [".."]}` | 201, `Location`, the memory |
+//! | `GET /memories?limit=20&after=0` | a page in the order they were made, and `next` |
+//! | `GET /memories?q=text` | the same, only those that contain the text |
+//! | `GET`, `PUT`, `DELETE /memories/{id}` | 200, 200, 204 |
+//! | `POST /chaos` `{"mode": "fail"}`, `"stall"` or `"ok"` | the mode; see [`crate::chaos`] |
+
+use crate::chaos::{self, Chaos};
+use crate::problem::Problem;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use buttress::{Inspect, Metric, Name, Sink};
+use http::StatusCode;
+use http::header::LOCATION;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::future::IntoFuture;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+const MAX_CONTENT: usize = 64 * 1024;
+const MAX_TAGS: usize = 16;
+const MAX_TAG: usize = 64;
+const MAX_PAGE: u32 = 100;
+
+/// The running service; it ends with the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Memories {
+    address: SocketAddr,
+    service: Service,
+}
+
+impl Memories {
+    /// Opens the database, in memory if there is no path, and serves on a loopback port of its own.
+    /// Spawns a task.
+    pub(crate) async fn start(database: Option<&std::path::Path>) -> Result<Self, String> {
+        let store = Store::open(database).map_err(|error| format!("cannot open the database: {error}"))?;
+        let service = Service { store, chaos: Chaos::default(), requests: Arc::default() };
+        let serve = async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let address = listener.local_addr()?;
+            tokio::spawn(axum::serve(crate::without_delay(listener), service.router()).into_future());
+            Ok(address)
+        };
+        let address =
+            serve.await.map_err(|error: std::io::Error| format!("cannot serve memories: {error}"))?;
+        Ok(Self { address, service })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends all chaos, so that nothing waits for it any longer.
+    pub(crate) fn recover(&self) {
+        self.service.chaos.recover();
+    }
+}
+
+/// Whatever you write yourself can be seen beside the layers.
+impl Inspect for Memories {
+    fn kind(&self) -> &'static str {
+        "upstream"
+    }
+
+    fn name(&self) -> Name {
+        "memories".into()
+    }
+
+    fn inspect(&self, sink: &mut dyn Sink) {
+        const REQUESTS: Metric =
+            Metric { name: "requests_total", unit: "", help: "requests for memories that arrived" };
+        const STALLED: Metric = Metric { name: "stalled", unit: "", help: "requests kept by chaos" };
+        const CHAOS: Metric = Metric { name: "chaos", unit: "", help: "what it was told to do" };
+        sink.counter(&REQUESTS, &[], self.service.requests.load(Ordering::Relaxed));
+        sink.gauge(&STALLED, &[], self.service.chaos.stalled() as f64);
+        sink.state(&CHAOS, &Chaos::MODES, self.service.chaos.mode());
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Service {
+    store: Store,
+    chaos: Chaos,
+    /// Relaxed: a count, which publishes nothing.
+    requests: Arc<AtomicU64>,
+}
+
+impl Service {
+    fn router(&self) -> Router {
+        Router::new()
+            .route("/memories", get(list).post(create))
+            .route("/memories/{id}", get(read).put(replace).delete(delete))
+            .route_layer(middleware::from_fn_with_state(self.chaos.clone(), chaos::meddle))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&self.requests), count))
+            .route("/chaos", post(chaos::set))
+            .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here"))
+            .method_not_allowed_fallback(async || {
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done here")
+            })
+            .layer(DefaultBodyLimit::max(2 * MAX_CONTENT))
+            .with_state(self.clone())
+    }
+}
+
+impl FromRef<Service> for Store {
+    fn from_ref(service: &Service) -> Self {
+        service.store.clone()
+    }
+}
+
+impl FromRef<Service> for Chaos {
+    fn from_ref(service: &Service) -> Self {
+        service.chaos.clone()
+    }
+}
+
+async fn count(State(requests): State<Arc<AtomicU64>>, request: Request, next: Next) -> Response {
+    requests.fetch_add(1, Ordering::Relaxed);
+    next.run(request).await
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    content: String,
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+impl Draft {
+    fn check(self) -> Result<Self, Problem> {
+        let refuse = |detail: String| Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+        if self.content.trim().is_empty() || self.content.len() > MAX_CONTENT {
+            refuse(format!("`content` must be some text, of at most {MAX_CONTENT} bytes"))
+        } else if self.tags.len() > MAX_TAGS {
+            refuse(format!("there must be at most {MAX_TAGS} `tags`"))
+        } else if self.tags.iter().any(|tag| tag.trim().is_empty() || tag.len() > MAX_TAG) {
+            refuse(format!("each of the `tags` must be some text, of at most {MAX_TAG} bytes"))
+        } else {
+            Ok(self)
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    #[serde(default = "Page::limit")]
+    limit: u32,
+    #[serde(default)]
+    after: i64,
+    q: Option<String>,
+}
+
+impl Page {
+    fn limit() -> u32 {
+        20
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Memory {
+    id: i64,
+    content: String,
+    tags: Value,
+    created: String,
+    updated: String,
+}
+
+impl TryFrom<&Row<'_>> for Memory {
+    type Error = rusqlite::Error;
+
+    fn try_from(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let tags: String = row.get("tags")?;
+        Ok(Self {
+            id: row.get("id")?,
+            content: row.get("content")?,
+            tags: serde_json::from_str(&tags).unwrap_or_default(),
+            created: row.get("created")?,
+            updated: row.get("updated")?,
+        })
+    }
+}
+
+async fn create(
+    State(store): State<Store>,
+    draft: Result<Json<Draft>, JsonRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let Draft { content, tags } = draft?.0.check()?;
+    let memory = store
+        .run(move |db| {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO memories (content, tags) VALUES (:content, :tags)
+                 RETURNING id, content, tags, created, updated",
+            )?;
+            let values = named_params! { ":content": content, ":tags": json!(tags).to_string() };
+            insert.query_row(values, |row| Memory::try_from(row))
+        })
+        .await?;
+    Ok((StatusCode::CREATED, [(LOCATION, format!("/memories/{}", memory.id))], Json(memory)))
+}
+
+async fn list(
+    State(store): State<Store>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(Page { limit, after, q }) = page?;
+    if !(1..=MAX_PAGE).contains(&limit) {
+        let detail = format!("`limit` must be from 1 to {MAX_PAGE}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
+    let memories = store
+        .run(move |db| {
+            // `instr`, not `LIKE`: the text is taken as it is, and there are no wildcards to escape.
+            let mut select = db.prepare_cached(
+                "SELECT id, content, tags, created, updated FROM memories
+                 WHERE id > :after AND (:q IS NULL OR instr(lower(content), lower(:q)) > 0)
+                 ORDER BY id LIMIT :limit",
+            )?;
+            let values = named_params! { ":after": after, ":q": q, ":limit": limit };
+            select.query_map(values, |row| Memory::try_from(row))?.collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+    let full = memories.len() == limit as usize;
+    let next = memories.last().filter(|_| full).map(|memory| memory.id);
+    Ok(Json(json!({ "memories": memories, "next": next })))
+}
+
+async fn read(
+    State(store): State<Store>,
+    id: Result<Path<i64>, PathRejection>,
+) -> Result<Json<Memory>, Problem> {
+    let Path(id) = id?;
+    let found = store.run(move |db| {
+        let mut select =
+            db.prepare_cached("SELECT id, content, tags, created, updated FROM memories WHERE id = :id")?;
+        select.query_row(named_params! { ":id": id }, |row| Memory::try_from(row)).optional()
+    });
+    found.await?.map(Json).ok_or_else(|| unknown(id))
+}
+
+async fn replace(
+    State(store): State<Store>,
+    id: Result<Path<i64>, PathRejection>,
+    draft: Result<Json<Draft>, JsonRejection>,
+) -> Result<Json<Memory>, Problem> {
+    let Path(id) = id?;
+    let Draft { content, tags } = draft?.0.check()?;
+    let found = store.run(move |db| {
+        let mut update = db.prepare_cached(
+            "UPDATE memories SET content = :content, tags = :tags,
+             updated = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE id = :id
+             RETURNING id, content, tags, created, updated",
+        )?;
+        let values = named_params! { ":id": id, ":content": content, ":tags": json!(tags).to_string() };
+        update.query_row(values, |row| Memory::try_from(row)).optional()
+    });
+    found.await?.map(Json).ok_or_else(|| unknown(id))
+}
+
+async fn delete(
+    State(store): State<Store>,
+    id: Result<Path<i64>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let Path(id) = id?;
+    let deleted = store.run(move |db| db.execute("DELETE FROM memories WHERE id = ?", [id])).await?;
+    if deleted == 0 { Err(unknown(id)) } else { Ok(StatusCode::NO_CONTENT) }
+}
+
+fn unknown(id: i64) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no memory {id}"))
+}
+
+/// One connection: SQLite writes one thing at a time anyhow.
+#[derive(Clone, Debug)]
+struct Store(Arc<Mutex<Connection>>);
+
+impl Store {
+    fn open(path: Option<&std::path::Path>) -> rusqlite::Result<Self> {
+        let connection = path.map_or_else(Connection::open_in_memory, Connection::open)?;
+        connection.execute_batch(
+            "CREATE TABLE IF NOT EXISTS memories (
+                id INTEGER PRIMARY KEY AUTOINCREMENT,
+                content TEXT NOT NULL,
+                tags TEXT NOT NULL,
+                created TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+                updated TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+            ) STRICT",
+        )?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    /// Runs `work` on a thread that may block. It waits for its turn before it takes a thread, and does
+    /// nothing if its caller leaves meanwhile.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let connection = Arc::clone(&self.0).lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || work(&connection)).await;
+        let error = match done {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => error.to_string(),
+            Err(panicked) => panicked.to_string(),
+        };
+        crate::log(format_args!("memories: {error}"));
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the database failed"))
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Problem::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Problem::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Problem::new(rejection.status(), rejection.body_text())
+    }
+}
