@@ -28,7 +28,7 @@ pub(crate) fn stack(
     let deadline = TimeoutLayer::new("deadline", args.deadline);
     let breaker = BreakerLayer::new("upstream", args.breaker())
         .classify(judge)
-        .observe(|event: breaker::Event| crate::log(format_args!("breaker upstream: {event:?}")));
+        .observe(|event: breaker::Event| crate::log(format_args!("breaker upstream: {event}")));
     let attempt = TimeoutLayer::new("attempt", args.attempt_timeout);
 
     let parts: Vec<Box<dyn Inspect>> =

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 /// A moment in a breaker's life that a person would log. Each transition gives exactly one.
@@ -25,6 +26,20 @@ pub enum Event {
     Released,
     /// An operator made it forget: closed, windows empty.
     Reset,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Opened { cause, open_for } => write!(f, "opened for {open_for:?}: {cause}"),
+            Event::HalfOpened => f.write_str("probing"),
+            Event::Closed => f.write_str("closed"),
+            Event::ForcedOpen => f.write_str("forced open"),
+            Event::ForcedClosed => f.write_str("forced closed"),
+            Event::Released => f.write_str("released"),
+            Event::Reset => f.write_str("reset"),
+        }
+    }
 }
 
 /// The rule that opened a breaker, with the numbers that broke it.
@@ -62,6 +77,18 @@ pub enum Cause {
         /// Out of how many results.
         probes: u64,
     },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::ConsecutiveFailures { failures } => write!(f, "{failures} failures in a row"),
+            Cause::FailureRatio { failures, calls } => write!(f, "{failures} of {calls} calls failed"),
+            Cause::FailuresWithin { failures } => write!(f, "{failures} failures within the period"),
+            Cause::SlowCalls { slow, calls } => write!(f, "{slow} of {calls} calls were slow"),
+            Cause::ProbesFailed { failed, probes } => write!(f, "{failed} of {probes} probes failed"),
+        }
+    }
 }
 
 /// An [`Event`] of the breaker of one key.

@@ -70,6 +70,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             State::Recovering { admitted } => write!(f, "recovering, {admitted} admitted"),
+            State::Open { remaining: Duration::ZERO } => f.write_str("open, due for a probe"),
             State::Open { remaining } => write!(f, "open for another {remaining:?}"),
             other => f.write_str(&Self::NAMES[other.index()].replace('_', " ")),
         }
@@ -231,6 +232,9 @@ impl Inspect for Handle {
         {
             sink.gauge(&metrics::WINDOW, &[("of", of)], value as f64);
         }
+        if let State::Open { remaining } = stats.state {
+            sink.gauge(&metrics::REMAINING, &[], remaining.as_secs_f64());
+        }
         sink.note("state", &stats.state);
     }
 }
@@ -252,6 +256,11 @@ pub(crate) mod metrics {
         name: "window_calls",
         unit: "",
         help: "calls in the window, and those of them that failed or were slow",
+    };
+    pub(super) const REMAINING: Metric = Metric {
+        name: "open_remaining_seconds",
+        unit: "seconds",
+        help: "for how much longer it refuses; only while open",
     };
     const CALLS: Metric =
         Metric { name: "calls_total", unit: "", help: "calls that ended or were refused, by how" };

@@ -1,7 +1,8 @@
 //! What a gating breaker promises, in paused time: it waits in `poll_ready`, and loses no wake-up.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use buttress_breaker::{Breaker, BreakerLayer, Config, Handle, Ramp, State};
-use buttress_core::{AnyError, Error, Outcome, Ratio, Reason};
+use buttress_core::{AnyError, Error, Outcome, Ratio, Reason, Rejected};
 use futures_util::FutureExt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
@@ -124,7 +125,7 @@ async fn a_lease_that_ends_wakes_those_who_wait() {
     assert_eq!(start.elapsed(), 5 * SECOND);
     // The reservation of the first is spent: it is asked anew, and refused, since the second has the probe.
     let refused = one.call(answered(Ok(()))).await.unwrap_err();
-    assert_eq!(refused.rejected().map(|r| r.reason()), Some(Reason::Unavailable));
+    assert_eq!(refused.rejected().map(Rejected::reason), Some(Reason::Unavailable));
     assert!(one.ready().now_or_never().is_none());
 }
 
@@ -148,7 +149,7 @@ async fn a_breaker_that_opens_after_readiness_refuses_in_call() {
     two.ready().await.unwrap();
     trip(&mut one).await;
     let refused = two.call(answered(Ok(()))).await.unwrap_err();
-    assert_eq!(refused.rejected().and_then(|r| r.retry_after()), Some(SECOND));
+    assert_eq!(refused.rejected().and_then(Rejected::retry_after), Some(SECOND));
     assert_eq!(handle.stats().totals.refused, 1);
 }
 

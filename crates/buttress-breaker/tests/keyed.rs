@@ -1,4 +1,5 @@
 //! What keyed breakers promise, in paused time.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use buttress_breaker::{Breakers, Config, Event, Keyed, KeyedBreakerLayer, State};
 use buttress_core::{Error, Inspect, Ratio};

@@ -1,4 +1,5 @@
 //! Every breaker keeps the tower contract.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use buttress_breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer, Ramp, SlowCalls};
 use buttress_core::Ratio;

@@ -1,5 +1,6 @@
 //! What a breaker promises, through the tower shell and in paused time. The tests named `b..` are those of the
 //! scenarios in which other breakers were seen to fail.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use buttress_breaker::{
     Breaker, BreakerLayer, Cancelled, Cause, Config, Event, Handle, Panicked, Ramp, SlowCalls, State, Window,

@@ -1,4 +1,5 @@
 //! Real threads on one breaker. What must hold whatever they do to each other is checked; nothing is timed.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use buttress_breaker::{BreakerLayer, Config, Event, State, Window};
 use buttress_core::{Error, Ratio};
@@ -71,9 +72,8 @@ fn every_call_counts_once_and_every_transition_once() {
     // Each opening but the last is followed by one half-opening; each of those but the last by an end.
     assert!(opened - half_opened <= 1, "{opened} and {half_opened}");
     match stats.state {
-        State::Closed => assert_eq!(opened, half_opened),
+        State::Closed | State::HalfOpen => assert_eq!(opened, half_opened),
         State::Open { .. } => assert_eq!(opened, half_opened + 1),
-        State::HalfOpen => assert_eq!(opened, half_opened),
         other => panic!("{other:?}"),
     }
     assert!(closed <= half_opened && closed > 0);

@@ -1,4 +1,5 @@
 //! Promises of the types: auto traits, `Debug` without secrets, small futures, configurations from files.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use buttress_breaker::{
     Breaker, BreakerLayer, Breakers, Config, Event, Handle, KeyedBreaker, KeyedBreakerLayer, Stats, future,

@@ -31,6 +31,10 @@ use std::time::{Duration, SystemTime};
 /// A `Retry-After` on any of these responses, in seconds or as a date, becomes
 /// [`Outcome::FailureFor`]. A `4xx` is the client's doing: it shows that the server works. Only the head
 /// is judged; a body that breaks later is not seen.
+///
+/// Behind a proxy an `Err` may be the client's doing too: HTTP clients report a request body that breaks off
+/// as an error of their own. A classifier of yours should answer [`Outcome::Ignore`] to those, or five bad
+/// uploads open a breaker; the `gateway` example does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ServerErrors;
 

@@ -1,7 +1,8 @@
 //! The laws on every layer of the house and on every specimen, as one table:
 //! `cargo test -p buttress --all-features --test laws_table -- --nocapture`.
-#![cfg(feature = "limit")]
+#![cfg(all(feature = "breaker", feature = "limit"))]
 
+use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
 use buttress::limit::TimeoutLayer;
 use buttress_testkit::laws::{self, Table};
 use buttress_testkit::specimens::{DeferringFlaw, DeferringLayer, InPlaceFlaw, InPlaceLayer};
@@ -17,6 +18,15 @@ fn layers() -> Table {
             laws::report_in_place!(TimeoutLayer::new("laws", limit).deadline(|_: &u64| None)),
         )
         .row("Timeout, no limit", laws::report_in_place!(TimeoutLayer::new("laws", Duration::MAX)))
+        .row("Breaker", laws::report_in_place!(BreakerLayer::new("laws", Config::default())))
+        .row("Breaker, gate", laws::report_in_place!(BreakerLayer::new("laws", Config::default()).gate()))
+        .row(
+            "KeyedBreaker",
+            laws::report_in_place!(KeyedBreakerLayer::new(
+                &Breakers::new("laws", Config::default()),
+                |request: &u64| Some(*request % 2)
+            )),
+        )
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
 }
@@ -37,7 +47,7 @@ fn specimens() -> (Table, Vec<&'static str>) {
 }
 
 #[test]
-fn every_layer_keeps_the_laws_and_every_specimen_breaks_its_own() {
+fn laws_table() {
     let layers = layers();
     let (specimens, expected) = specimens();
     println!("layers\n\n{layers}\nspecimens\n\n{specimens}\n{layers:#}\n{specimens:#}");

@@ -2,6 +2,8 @@
 //!
 //! A history is bytes, so that proptest and the fuzzer share one alphabet.
 
+#![allow(clippy::unwrap_used, reason = "a model that panics has found something")]
+
 mod naive;
 
 use crate::config::{Cancelled, Config, FailuresWithin, Panicked, Ramp, SlowCalls, Window};
@@ -122,7 +124,7 @@ pub(crate) fn config([a, b, c]: [u8; 3]) -> Config {
 const LANES: usize = 4;
 
 /// Drives both through a history and panics where they differ.
-pub(crate) fn run(first: Config, history: impl IntoIterator<Item = Op>) {
+pub(crate) fn run(first: &Config, history: impl IntoIterator<Item = Op>) {
     let start = crate::now();
     let core = Core::new("model".into(), first.clone(), LANES, 7, start);
     let mut model = Model::new(first.clone());
@@ -210,6 +212,15 @@ pub(crate) fn run(first: Config, history: impl IntoIterator<Item = Op>) {
     }
 }
 
+/// Drives both through the history that `bytes` spell: three for the configuration, three per step.
+#[cfg(fuzzing)]
+pub fn fuzz(bytes: &[u8]) {
+    let mut chunks = bytes.chunks_exact(3).map(|chunk| [chunk[0], chunk[1], chunk[2]]);
+    if let Some(first) = chunks.next() {
+        run(&config(first), chunks.map(Op::decode));
+    }
+}
+
 fn same_refusal(real: crate::state::Refusal, naive: naive::Refused, context: &str) {
     let real = (real.reason == Reason::Overloaded, real.after);
     assert_eq!(real, (naive.overloaded, naive.after.map(Duration::from_nanos)), "{context}");
@@ -228,7 +239,7 @@ mod tests {
             first in any::<[u8; 3]>(),
             history in prop::collection::vec(any::<[u8; 3]>().prop_map(Op::decode), 0..300),
         ) {
-            run(config(first), history);
+            run(&config(first), history);
         }
     }
 }

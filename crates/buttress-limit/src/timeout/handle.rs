@@ -3,6 +3,7 @@ use super::layer::Shared;
 use buttress_core::{Inspect, Metric, Name, Sink};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Reads what all services of one [`TimeoutLayer`](super::TimeoutLayer) did and changes their limit.
 #[derive(Clone, Debug)]
@@ -60,10 +61,17 @@ impl Inspect for Handle {
         const TIMED_OUT: Metric =
             Metric { name: "timed_out_total", unit: "", help: "calls refused because their time was over" };
         const IN_FLIGHT: Metric = Metric { name: "in_flight", unit: "", help: "calls that are running" };
-        const LIMIT: Metric = Metric { name: "limit_seconds", unit: "seconds", help: "time a call may take" };
+        const LIMIT: Metric = Metric {
+            name: "limit_seconds",
+            unit: "seconds",
+            help: "time a call may take; absent without a limit",
+        };
         let Stats { timed_out, in_flight } = self.stats();
         sink.counter(&TIMED_OUT, &[], timed_out);
         sink.gauge(&IN_FLIGHT, &[], in_flight as f64);
-        sink.gauge(&LIMIT, &[], self.shared().limit().as_secs_f64());
+        let limit = self.shared().limit();
+        if limit < Duration::MAX {
+            sink.gauge(&LIMIT, &[], limit.as_secs_f64());
+        }
     }
 }
