@@ -130,6 +130,23 @@ async fn a_lease_that_ends_wakes_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fewer_probes_allowed_than_run_make_nobody_spin() {
+    let three = NonZeroU16::new(3).unwrap();
+    let (mut one, handle) = gated(config().probes(three).probe_results(three).probe_lease(5 * SECOND));
+    let (mut two, mut three, mut four) = (one.clone(), one.clone(), one.clone());
+    trip(&mut one).await;
+    one.ready().await.unwrap();
+    advance(SECOND).await;
+    two.ready().await.unwrap();
+    three.ready().await.unwrap();
+    handle.reconfigure(handle.config().probes(NonZeroU16::MIN));
+    let start = Instant::now();
+    four.ready().await.unwrap();
+    // The first lease ends a second before the others do, and makes no room.
+    assert_eq!(start.elapsed(), 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operator_wakes_those_who_wait() {
     let (mut one, handle) = gated(config());
     handle.force_open();

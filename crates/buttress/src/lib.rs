@@ -39,3 +39,8 @@ pub mod prelude {
     #[cfg(feature = "limit")]
     pub use buttress_limit::{TimeoutLayer, timeout};
 }
+
+/// The README's code, compiled and run.
+#[cfg(all(doctest, feature = "breaker", feature = "limit"))]
+#[doc = include_str!("../../../README.md")]
+mod readme {}

@@ -65,9 +65,9 @@ impl HalfOpen {
         true
     }
 
-    /// When the first place comes free by itself.
-    pub(crate) fn first_end(&self) -> Option<Nanos> {
-        self.leases.iter().map(|lease| lease.ends).min()
+    /// When, after `now`, the next place comes free by itself.
+    pub(crate) fn next_end(&self, now: Nanos) -> Option<Nanos> {
+        self.leases.iter().map(|lease| lease.ends).filter(|ends| *ends > now).min()
     }
 
     /// When the last place comes free by itself.

@@ -364,14 +364,14 @@ impl State {
         }
     }
 
-    /// When somebody who is refused now may be admitted by the passing of time alone.
+    /// When somebody who is refused now may be admitted by the passing of time alone; always after `now`.
     pub(crate) fn recheck_at(&self, now: Nanos) -> Option<Nanos> {
         match &self.phase {
             Phase::Closed { ramp: Some(ramp) } => {
                 self.config.ramp.and_then(|rule| ramp.step(now, &rule)).map(|step| step.next)
             }
             Phase::Open { until } => Some(*until),
-            Phase::HalfOpen { probes, .. } => probes.first_end(),
+            Phase::HalfOpen { probes, .. } => probes.next_end(now),
             Phase::Closed { ramp: None } | Phase::ForcedOpen | Phase::ForcedClosed => None,
         }
     }
