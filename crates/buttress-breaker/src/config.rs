@@ -1,5 +1,5 @@
 use buttress_core::Ratio;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 /// When a breaker opens, how long it stays open, and how it comes back.
@@ -36,8 +36,10 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Config {
     /// Opens after this many failures with no success between them. Default 5.
+    #[cfg_attr(feature = "serde", serde(with = "off"))]
     pub consecutive_failures: Option<NonZeroU32>,
     /// Opens when this share of the calls in the window, or more, failed. Default 50 %.
+    #[cfg_attr(feature = "serde", serde(with = "off"))]
     pub failure_ratio: Option<Ratio>,
     /// The calls that the shares of failures and of slow calls are taken of. Default the last 10 s.
     pub window: Window,
@@ -45,8 +47,10 @@ pub struct Config {
     /// cut to what it holds. Default 20.
     pub min_calls: NonZeroU32,
     /// Opens after so many failures within a period, however many calls succeed. Default off.
+    #[cfg_attr(feature = "serde", serde(with = "off"))]
     pub failures_within: Option<FailuresWithin>,
     /// Opens when too many calls are too slow. Default off. In half-open, a slow probe is a failed one.
+    #[cfg_attr(feature = "serde", serde(with = "off"))]
     pub slow_calls: Option<SlowCalls>,
     /// How long it stays open the first time. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
@@ -59,17 +63,19 @@ pub struct Config {
     pub open_jitter: Ratio,
     /// How many probes may be in flight at a time while half-open. Default 1. The bound is per half-open
     /// period: a probe still running from an earlier one is not counted, nor is its result.
-    pub probes: NonZeroU16,
+    pub probes: NonZeroU8,
     /// How many results of probes are judged together. Default 1.
     pub probe_results: NonZeroU16,
     /// The share of `probe_results` that must succeed for it to close, at least one. It decides as soon as
     /// the outcome is certain. Default 100 %.
     pub probe_ratio: Ratio,
-    /// After this time a probe that has not ended gives its place to another and is no longer heard.
-    /// Default 60 s.
+    /// After this time a probe that has not ended gives its place to the next call, and from then on is not
+    /// heard. Longer than any answer that is worth hearing: with less, each probe may be replaced before it
+    /// ends. Default 60 s.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub probe_lease: Duration,
     /// Lets traffic come back step by step after closing. Default off.
+    #[cfg_attr(feature = "serde", serde(with = "off"))]
     pub ramp: Option<Ramp>,
     /// What it means when a caller drops the response future before its end. Default nothing.
     pub cancelled: Cancelled,
@@ -116,6 +122,9 @@ pub struct SlowCalls {
 
 /// Lets traffic come back step by step: admits the share `from` at first, everything after `over`.
 ///
+/// It refuses in `call` and never in `poll_ready`, also behind a [gate](crate::BreakerLayer::gate): whoever waited
+/// would come back with all the others at the next step.
+///
 /// The share grows in ten equal steps. Calls over it are refused with
 /// [`Reason::Overloaded`](buttress_core::Reason::Overloaded) and the time of the next step. Which ones is
 /// decided by error diffusion: at 25 % it is every fourth, not every fourth on average.
@@ -145,7 +154,7 @@ pub enum Cancelled {
     FailureIfOlderThan(Duration),
 }
 
-/// What it means when the service panics, in `call` or in its future.
+/// What it means when the service panics, in `call` or in its future; or the classifier, for that matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -159,7 +168,6 @@ pub enum Panicked {
 
 impl Default for Config {
     fn default() -> Self {
-        const ONE: NonZeroU16 = NonZeroU16::MIN;
         Self {
             consecutive_failures: NonZeroU32::new(5),
             failure_ratio: Some(Ratio::percent(50)),
@@ -170,13 +178,83 @@ impl Default for Config {
             open_for: Duration::from_secs(60),
             open_max: Duration::from_secs(600),
             open_jitter: Ratio::percent(10),
-            probes: ONE,
-            probe_results: ONE,
+            probes: NonZeroU8::MIN,
+            probe_results: NonZeroU16::MIN,
             probe_ratio: Ratio::FULL,
             probe_lease: Duration::from_secs(60),
             ramp: None,
             cancelled: Cancelled::Ignore,
             panicked: Panicked::Failure,
+        }
+    }
+}
+
+/// A rule that may be off. Written `"off"`, since not every format has a null; read from that, `false` or null.
+#[cfg(feature = "serde")]
+mod off {
+    use serde::de::value::{F64Deserializer, I64Deserializer, MapAccessDeserializer, U64Deserializer};
+    use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, MapAccess, Unexpected, Visitor};
+    use serde::{Serialize, Serializer};
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(rule: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+        match rule {
+            Some(rule) => rule.serialize(to),
+            None => to.serialize_str("off"),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        from.deserialize_any(RuleOrOff(PhantomData))
+    }
+
+    struct RuleOrOff<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for RuleOrOff<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a rule or \"off\"")
+        }
+
+        fn visit_u64<E: Error>(self, value: u64) -> Result<Option<T>, E> {
+            let value: U64Deserializer<E> = value.into_deserializer();
+            T::deserialize(value).map(Some)
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<Option<T>, E> {
+            let value: I64Deserializer<E> = value.into_deserializer();
+            T::deserialize(value).map(Some)
+        }
+
+        fn visit_f64<E: Error>(self, value: f64) -> Result<Option<T>, E> {
+            let value: F64Deserializer<E> = value.into_deserializer();
+            T::deserialize(value).map(Some)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+
+        fn visit_str<E: Error>(self, value: &str) -> Result<Option<T>, E> {
+            if value == "off" { Ok(None) } else { Err(E::invalid_value(Unexpected::Str(value), &self)) }
+        }
+
+        fn visit_bool<E: Error>(self, on: bool) -> Result<Option<T>, E> {
+            if on { Err(E::invalid_value(Unexpected::Bool(on), &self)) } else { Ok(None) }
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Option<T>, E> {
+            Ok(None)
         }
     }
 }
@@ -202,7 +280,7 @@ setters! {
     open_for: Duration;
     open_max: Duration;
     open_jitter: Ratio;
-    probes: NonZeroU16;
+    probes: NonZeroU8;
     probe_results: NonZeroU16;
     probe_ratio: Ratio;
     probe_lease: Duration;

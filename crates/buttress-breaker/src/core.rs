@@ -1,5 +1,16 @@
 //! The state that all services of one layer share: one word and the lanes, which every call touches, and the
 //! state machine behind a mutex, which few do.
+//!
+//! | | asked by | locks |
+//! | --- | --- | --- |
+//! | [`Core::admits_all`] | `poll_ready` | never |
+//! | [`Core::would_refuse`] | `poll_ready`, rejecting | in half-open and on a ramp |
+//! | [`Core::wait_if_refused`], [`Core::reserve_or_wait`] | `poll_ready`, gating | always |
+//! | [`Core::admit`] | `call` of a closed breaker | never |
+//! | [`Core::admit_rare`] | `call` of any other | unless it is open or held |
+//! | [`Core::begin`] | `call` with a reservation | always |
+//! | [`Core::succeed`] | the end of a call that succeeded | never |
+//! | [`Core::finish`] | every other end | always |
 
 use crate::Config;
 use crate::event::Event;
@@ -8,6 +19,8 @@ use crate::primitive::{AtomicU64, Mutex, Ordering};
 use crate::state::{End, Nanos, Now, Refusal, State, Ticket};
 use crate::word::{Kind, Word};
 use buttress_core::Name;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -87,43 +100,54 @@ struct Cold {
     waiters: Waiters,
 }
 
-/// Those who wait in `poll_ready` for a gate to open.
+/// Those who wait in `poll_ready` for a gate to open, in the order in which they came. A waker that is replaced
+/// or removed is handed out, to be dropped after the lock: its drop may run anything.
 #[derive(Debug, Default)]
 struct Waiters {
     last_id: u64,
-    wakers: Vec<(u64, Waker)>,
+    wakers: BTreeMap<u64, Waker>,
 }
 
 impl Waiters {
-    fn put(&mut self, id: &mut Option<u64>, waker: &Waker) {
+    fn put(&mut self, id: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
         let id = *id.get_or_insert_with(|| {
             self.last_id += 1;
             self.last_id
         });
-        match self.wakers.iter_mut().find(|(other, _)| *other == id) {
-            Some((_, old)) => old.clone_from(waker),
-            None => self.wakers.push((id, waker.clone())),
+        match self.wakers.entry(id) {
+            Entry::Occupied(old) if old.get().will_wake(waker) => None,
+            Entry::Occupied(mut old) => Some(old.insert(waker.clone())),
+            Entry::Vacant(place) => {
+                place.insert(waker.clone());
+                None
+            }
         }
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Waker> {
-        let index = self.wakers.iter().position(|(other, _)| *other == id)?;
-        Some(self.wakers.swap_remove(index).1)
     }
 }
 
 /// What is left to do after the lock is released.
 #[must_use]
 struct After {
-    wake: Vec<(u64, Waker)>,
+    wake: BTreeMap<u64, Waker>,
 }
 
 impl After {
     fn run(self) {
-        for (_, waker) in self.wake {
+        for waker in self.wake.into_values() {
             waker.wake();
         }
     }
+}
+
+/// What a gate lets its service have.
+#[derive(Debug)]
+pub(crate) enum Reserved {
+    /// The breaker is closed: a call needs no reservation.
+    Unneeded,
+    /// The place of a probe.
+    Place(Ticket),
+    /// Nothing; the waker was left, and time alone may change that at the moment that is named.
+    Wait(Option<Instant>),
 }
 
 impl Core {
@@ -193,8 +217,8 @@ impl Core {
         if word != before {
             self.hot.word.store(word.0, Ordering::Release);
         }
-        let stirred = state.take_stirred() && !cold.waiters.wakers.is_empty();
-        let wake = if stirred { std::mem::take(&mut cold.waiters.wakers) } else { Vec::new() };
+        let stirred = state.take_stirred();
+        let wake = if stirred { std::mem::take(&mut cold.waiters.wakers) } else { BTreeMap::new() };
         (value, After { wake })
     }
 
@@ -207,7 +231,7 @@ impl Core {
         Word(self.hot.word.load(Ordering::Acquire))
     }
 
-    /// Whether every call is admitted; what the answer says of the next call's admission is only a guess.
+    /// Whether every call is admitted now; by the time of the call that may be out of date.
     #[inline]
     pub(crate) fn admits_all(&self) -> bool {
         self.word().admits_all()
@@ -224,24 +248,40 @@ impl Core {
         Some(Ticket { word, start })
     }
 
-    /// Admits a call or says why not, in any state.
+    /// Admits a call or says why not, in any state. A refusal is counted.
     pub(crate) fn admit_rare(
         &self,
+        lane: usize,
         mut clock: impl FnMut() -> Instant,
-    ) -> (Result<Ticket, Refusal>, Option<Event>) {
+    ) -> Result<(Ticket, Option<Event>), Refusal> {
         let word = self.word();
-        match word.kind() {
-            Kind::ForcedOpen => return (Err(Refusal::NO_TIME), None),
-            Kind::ForcedClosed => return (Ok(Ticket { word, start: 0 }), None),
-            Kind::Open => {
-                let (now, until) = (self.nanos(clock()), self.hot.until.load(Ordering::Relaxed));
-                if now < until {
-                    return (Err(Refusal::open(until, now)), None);
-                }
-            }
-            Kind::Closed | Kind::HalfOpen => {}
+        let refused = match word.kind() {
+            Kind::ForcedClosed => return Ok((Ticket { word, start: 0 }, None)),
+            Kind::ForcedOpen => Some(Refusal::NO_TIME),
+            Kind::Open => self.still_open(&mut clock),
+            Kind::Closed | Kind::HalfOpen => None,
+        };
+        let admitted = match refused {
+            Some(refusal) => Err(refusal),
+            None => self.step(|state| {
+                let (admitted, event) = state.admit(&mut Now::new(&mut || self.nanos(clock())));
+                admitted.map(|ticket| (ticket, event))
+            }),
+        };
+        if admitted.is_err() {
+            self.count_refusal(lane);
         }
-        self.step(|state| state.admit(&mut Now::new(&mut || self.nanos(clock()))))
+        admitted
+    }
+
+    /// The refusal of an open breaker whose time is not over.
+    fn still_open(&self, mut clock: impl FnMut() -> Instant) -> Option<Refusal> {
+        let (now, until) = (self.nanos(clock()), self.hot.until.load(Ordering::Relaxed));
+        (now < until).then(|| Refusal::open(until, now))
+    }
+
+    fn count_refusal(&self, lane: usize) {
+        self.lanes[lane].refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Why the next call would be refused at this moment, if it would; changes nothing.
@@ -249,10 +289,7 @@ impl Core {
         match self.word().kind() {
             Kind::ForcedOpen => Some(Refusal::NO_TIME),
             Kind::ForcedClosed => None,
-            Kind::Open => {
-                let (now, until) = (self.nanos(clock()), self.hot.until.load(Ordering::Relaxed));
-                (now < until).then(|| Refusal::open(until, now))
-            }
+            Kind::Open => self.still_open(clock),
             Kind::Closed | Kind::HalfOpen => {
                 let now = self.nanos(clock());
                 self.cold.lock().state.would_refuse(now)
@@ -262,16 +299,11 @@ impl Core {
 
     /// A call is refused, by `refusal`, on the word of [`Core::would_refuse`].
     pub(crate) fn refused(&self, lane: usize, refusal: Refusal, clock: impl FnOnce() -> Instant) {
-        self.lanes[lane].refused.fetch_add(1, Ordering::Relaxed);
+        self.count_refusal(lane);
         if refusal.reason == buttress_core::Reason::Overloaded {
             let now = self.nanos(clock());
             self.step(|state| state.refused(now));
         }
-    }
-
-    /// Counts a refusal that was decided in `call`.
-    pub(crate) fn count_refusal(&self, lane: usize) {
-        self.lanes[lane].refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes in a success of an unchanged, closed breaker without a lock; false leaves it to
@@ -334,36 +366,42 @@ impl Core {
         self.finish(ticket, end, clock)
     }
 
-    /// Admits the caller, or leaves its waker and says when time alone may admit it.
-    pub(crate) fn admit_or_wait(
+    /// Takes the place of a probe if the breaker is not closed, or leaves the waker.
+    pub(crate) fn reserve_or_wait(
         &self,
         now: Instant,
         id: &mut Option<u64>,
         waker: &Waker,
-    ) -> (Result<Ticket, Option<Instant>>, Option<Event>) {
+    ) -> (Reserved, Option<Event>) {
         let nanos = self.nanos(now);
-        let ((admitted, event), _old, after) = {
+        let (reserved, event, old, after) = {
             let mut cold = self.cold.lock();
-            let ((admitted, event), after) =
-                self.step_locked(&mut cold, |state| state.admit(&mut Now::new(&mut || nanos)));
-            let mut old = None;
-            let admitted = match admitted {
-                Ok(ticket) => {
-                    old = id.take().and_then(|id| cold.waiters.remove(id));
-                    Ok(ticket)
+            let (admitted, after) = self.step_locked(&mut cold, |state| {
+                let admit = |state: &mut State| state.admit(&mut Now::new(&mut || nanos));
+                (!state.admits_unreserved()).then(|| admit(state))
+            });
+            match admitted {
+                Some((Err(_), event)) => {
+                    let old = cold.waiters.put(id, waker);
+                    let recheck = cold.state.recheck_at(nanos).and_then(|at| self.instant(at));
+                    (Reserved::Wait(recheck), event, old, after)
                 }
-                Err(_) => {
-                    cold.waiters.put(id, waker);
-                    Err(cold.state.recheck_at(nanos).and_then(|at| self.instant(at)))
+                Some((Ok(ticket), event)) => {
+                    let old = id.take().and_then(|id| cold.waiters.wakers.remove(&id));
+                    (Reserved::Place(ticket), event, old, after)
                 }
-            };
-            ((admitted, event), old, after)
+                None => {
+                    let old = id.take().and_then(|id| cold.waiters.wakers.remove(&id));
+                    (Reserved::Unneeded, None, old, after)
+                }
+            }
         };
+        drop(old);
         after.run();
-        (admitted, event)
+        (reserved, event)
     }
 
-    /// Leaves the waker if the next call would be refused, and says when time alone may change that.
+    /// Leaves the waker if the next call would have to wait, and says when time alone may change that.
     pub(crate) fn wait_if_refused(
         &self,
         now: Instant,
@@ -371,39 +409,36 @@ impl Core {
         waker: &Waker,
     ) -> Option<Option<Instant>> {
         let nanos = self.nanos(now);
-        let mut cold = self.cold.lock();
-        cold.state.would_refuse(nanos)?;
-        cold.waiters.put(id, waker);
-        Some(cold.state.recheck_at(nanos).and_then(|at| self.instant(at)))
+        let (recheck, old) = {
+            let mut cold = self.cold.lock();
+            if !cold.state.waits(nanos) {
+                return None;
+            }
+            let old = cold.waiters.put(id, waker);
+            (cold.state.recheck_at(nanos), old)
+        };
+        drop(old);
+        Some(recheck.and_then(|at| self.instant(at)))
     }
 
     /// Forgets the waker of somebody who no longer waits.
     pub(crate) fn stop_waiting(&self, id: u64) {
-        let waker = self.cold.lock().waiters.remove(id);
-        drop(waker); // after the lock: a waker's drop may run anything
+        let waker = self.cold.lock().waiters.wakers.remove(&id);
+        drop(waker);
     }
 
-    /// Whether an admission that has not been used is still good.
-    pub(crate) fn holds(&self, ticket: Ticket, now: Instant) -> bool {
+    /// Whether the place of a probe that was reserved is still there.
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
+        self.cold.lock().state.holds(ticket)
+    }
+
+    /// Turns the place of a probe into a call that begins now, if it is still there.
+    pub(crate) fn begin(&self, ticket: Ticket, now: Instant) -> Option<Ticket> {
         let now = self.nanos(now);
-        self.step(|state| state.holds(ticket, now))
+        self.step(|state| state.begin(ticket, now))
     }
 
-    /// Turns an admission that was reserved into a call that begins now, if it is still good.
-    pub(crate) fn begin(&self, ticket: Ticket, clock: impl FnOnce() -> Instant) -> Option<Ticket> {
-        let now = self.nanos(clock());
-        let good = self.step(|state| {
-            let good = state.holds(ticket, now);
-            if !good {
-                state.give_back(ticket);
-            }
-            good
-        });
-        let start = if ticket.word.has(Word::START) { now } else { 0 };
-        good.then_some(Ticket { start, ..ticket })
-    }
-
-    /// Takes back an admission that was not used.
+    /// Takes back the place of a probe that was not used.
     pub(crate) fn give_back(&self, ticket: Ticket) {
         self.step(|state| state.give_back(ticket));
     }
@@ -517,7 +552,7 @@ mod tests {
         core.lanes[0].successes.store(almost, Ordering::Relaxed);
         end(&core, Outcome::Success, now);
         assert_eq!(core.lanes[0].successes.load(Ordering::Relaxed), Counter::tag(core.word()));
-        assert_eq!(core.view(now).totals.successes, FOLD_MASK + 1);
+        assert_eq!(core.view(now).totals.successes, Some(FOLD_MASK + 1));
     }
 
     #[test]
@@ -525,7 +560,7 @@ mod tests {
         let (core, now) = core(Config::default().consecutive_failures(NonZeroU32::new(1)));
         end(&core, Outcome::Failure, now);
         let later = now + Duration::from_secs(70);
-        let probe = core.admit_rare(|| later).0.expect("the open time is over");
+        let (probe, _) = core.admit_rare(0, || later).expect("the open time is over");
         assert_ne!(probe.word, core.word());
         assert_eq!(core.finish(probe, End::Judged(Outcome::Success), || later), Some(Event::Closed));
     }

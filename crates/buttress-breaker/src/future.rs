@@ -120,6 +120,14 @@ impl<C, O: Observe<Event>> Call<C, O> {
         Self { place, ticket, classify, observe }
     }
 
+    /// Tells the observer what admitting this call has brought about.
+    #[inline]
+    pub(crate) fn tell(&self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.observe.observe(event);
+        }
+    }
+
     /// Makes the inner call. Should it panic, the breaker hears of it.
     #[inline]
     pub(crate) fn run<F>(&mut self, call: impl FnOnce() -> F) -> F {
@@ -154,9 +162,8 @@ impl<C, O: Observe<Event>> Call<C, O> {
     /// in the frame of what is not.
     #[inline(never)]
     fn finish(&mut self, place: &Place, end: End, read: Option<Instant>) {
-        if let Some(event) = place.core.finish(self.ticket, end, || read.unwrap_or_else(now)) {
-            self.observe.observe(event);
-        }
+        let event = place.core.finish(self.ticket, end, || read.unwrap_or_else(now));
+        self.tell(event);
     }
 
     #[cold]

@@ -1,6 +1,6 @@
 //! Waiting in `poll_ready` instead of refusing in `call`.
 
-use crate::core::Core;
+use crate::core::{Core, Reserved};
 use crate::event::Event;
 use crate::now;
 use crate::state::Ticket;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// What one service of a gating breaker holds.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// An admission that `poll_ready` has taken and `call` has not used yet.
+    /// The place of a probe that `poll_ready` has taken and `call` has not used yet.
     reserved: Option<Ticket>,
     /// The place of this service's waker among those that wait.
     waiting: Option<u64>,
@@ -21,9 +21,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Waits until a call would be admitted and the inner service is ready, and then reserves the admission.
-    /// The inner service is asked only while the breaker would admit; the reservation is taken last, so that
-    /// nobody sits on a probe while the inner service is busy.
+    /// Waits until a call would be admitted and the inner service is ready, and reserves the place of a probe
+    /// where one is needed. The inner service is asked only while the breaker would admit; the place is taken
+    /// last, so that nobody sits on it while the inner service is busy.
     pub(crate) fn poll_ready<E>(
         &mut self,
         core: &Core,
@@ -31,27 +31,28 @@ impl Gate {
         mut inner: impl FnMut(&mut Context<'_>) -> Poll<Result<(), E>>,
         mut observe: impl FnMut(Event),
     ) -> Poll<Result<(), E>> {
-        if let Some(ticket) = self.reserved.take() {
-            if core.holds(ticket, now()) {
-                self.reserved = Some(ticket);
+        if let Some(ticket) = self.reserved {
+            if core.holds(ticket) {
                 return inner(cx);
             }
-            core.give_back(ticket);
+            self.reserved = None; // its place went to another, or the breaker has moved on
         }
         loop {
             let recheck = match core.wait_if_refused(now(), &mut self.waiting, cx.waker()) {
                 Some(recheck) => recheck,
                 None => {
                     ready!(inner(cx))?;
-                    match core.admit_or_wait(now(), &mut self.waiting, cx.waker()) {
-                        (Ok(ticket), event) => {
+                    let (reserved, event) = core.reserve_or_wait(now(), &mut self.waiting, cx.waker());
+                    match reserved {
+                        Reserved::Unneeded => return Poll::Ready(Ok(())),
+                        Reserved::Place(ticket) => {
                             self.reserved = Some(ticket);
                             if let Some(event) = event {
                                 observe(event);
                             }
                             return Poll::Ready(Ok(()));
                         }
-                        (Err(recheck), _) => recheck, // somebody else was faster
+                        Reserved::Wait(recheck) => recheck, // somebody else was faster
                     }
                 }
             };
@@ -71,8 +72,15 @@ impl Gate {
 
     /// Spends the reservation, if there is one and it is still good.
     pub(crate) fn take_reserved(&mut self, core: &Core) -> Option<Ticket> {
-        let ticket = self.reserved.take()?;
-        core.begin(ticket, now)
+        core.begin(self.reserved.take()?, now())
+    }
+
+    /// Leaves the queue: there is nothing to wait for any more.
+    #[inline]
+    pub(crate) fn stop_waiting(&mut self, core: &Core) {
+        if let Some(id) = self.waiting.take() {
+            core.stop_waiting(id);
+        }
     }
 
     /// Gives back whatever is held.
@@ -80,8 +88,6 @@ impl Gate {
         if let Some(ticket) = self.reserved.take() {
             core.give_back(ticket);
         }
-        if let Some(id) = self.waiting.take() {
-            core.stop_waiting(id);
-        }
+        self.stop_waiting(core);
     }
 }

@@ -98,9 +98,9 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Calls judged a success. Counted while a window is on ([`Config::failure_ratio`] or
-    /// [`Config::slow_calls`]); without one a success leaves no trace, and that is why it is so cheap.
-    pub successes: u64,
+    /// Calls judged a success; `None` without a window ([`Config::failure_ratio`] or [`Config::slow_calls`]), since
+    /// then a success writes nothing, and that is why it is so cheap.
+    pub successes: Option<u64>,
     /// Calls judged a failure.
     pub failures: u64,
     /// Calls judged to say nothing.
@@ -122,7 +122,10 @@ pub struct Totals {
 
 impl std::ops::AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        self.successes += other.successes;
+        self.successes = match (self.successes, other.successes) {
+            (Some(one), Some(other)) => Some(one + other),
+            (one, other) => one.or(other),
+        };
         self.failures += other.failures;
         self.ignored += other.ignored;
         self.cancelled += other.cancelled;
@@ -192,8 +195,8 @@ impl Handle {
     }
 
     /// Lets the breaker decide again. Held open before, it probes now; held closed before, it is closed with
-    /// an empty window. The open time that the next failure brings is what it would have been. Without a hold
-    /// nothing changes.
+    /// an empty window. If it opens, it is for as long as if it had closed at this moment: recoveries that failed
+    /// before the hold still count. Without a hold nothing changes.
     pub fn auto(&self) {
         self.tell(self.place().core.auto(now()));
     }
@@ -205,8 +208,8 @@ impl Handle {
 
     /// Puts another configuration in force, as a whole.
     ///
-    /// State, time left, holds and the length of the next open time stay. A window that changes its kind or
-    /// its size starts empty. A call in flight is judged by the rules in force when it ends; but if no rule
+    /// State, time left, holds and the number of failed recoveries stay, so the next open time is the new
+    /// configuration's, doubled as often. A window that changes its kind or its size starts empty. A call in flight is judged by the rules in force when it ends; but if no rule
     /// asked when it began, it is not slow.
     pub fn reconfigure(&self, config: Config) {
         self.place().core.reconfigure(config, now());
@@ -269,8 +272,10 @@ pub(crate) mod metrics {
         Metric { name: "opened_total", unit: "", help: "times the breaker opened by itself" };
 
     pub(crate) fn totals(sink: &mut dyn Sink, totals: &Totals) {
+        if let Some(successes) = totals.successes {
+            sink.counter(&CALLS, &[("outcome", "success")], successes);
+        }
         for (outcome, total) in [
-            ("success", totals.successes),
             ("failure", totals.failures),
             ("ignored", totals.ignored),
             ("cancelled", totals.cancelled),

@@ -1,3 +1,5 @@
+#[cfg(doc)]
+use crate::Ramp;
 use crate::core::{Core, Place};
 use crate::event::Event;
 use crate::service::Mode;
@@ -60,7 +62,11 @@ impl<C, O> BreakerLayer<C, O> {
     /// behind a balancer, which then sends its requests elsewhere.
     ///
     /// In half-open `poll_ready` reserves the probe. Those who wait are woken by time and by each probe that
-    /// ends. A call still refuses where the breaker opened after it was readied.
+    /// ends. A call still refuses where the breaker opened after it was readied, and where a [`Ramp`] is running.
+    ///
+    /// # Panics
+    ///
+    /// `poll_ready` panics outside a tokio runtime with timers, while there is something to wait for.
     #[must_use]
     pub fn gate(mut self) -> Self {
         self.gate = true;

@@ -34,7 +34,10 @@
 //! follows is refused, even if the breaker has closed in between. Behind a balancer use
 //! [`BreakerLayer::gate`]: then `poll_ready` waits, and the balancer sends requests elsewhere. If the inner
 //! service was readied before the breaker opened it stays readied until the next call, and keeps what it has
-//! reserved for that.
+//! reserved for that: put a concurrency limit that clones share outside the breaker, or drop clones that are
+//! idle, or their permits are missing when it probes. A caller that waits for the inner service's readiness is
+//! not told that the breaker has opened meanwhile. The time in a refusal counts from `poll_ready`, where it was
+//! decided.
 //!
 //! # Cost
 //!

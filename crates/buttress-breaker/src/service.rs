@@ -61,9 +61,10 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         let core = &self.lanes.here().core;
         if core.admits_all() {
-            // A decision of an earlier poll, which no call has used, is out of date.
-            if let Mode::Reject(refusal) = &mut self.mode {
-                *refusal = None;
+            // Whatever an earlier poll has decided, or waits for, is out of date.
+            match &mut self.mode {
+                Mode::Reject(refusal) => *refusal = None,
+                Mode::Gate(gate) => gate.stop_waiting(core),
             }
             return self.inner.poll_ready(cx);
         }
@@ -72,16 +73,19 @@ where
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
+        // What is not ours may panic, and so comes before there is anything to lose.
+        let (classify, observe) = (self.classify.clone(), self.observe.clone());
         let place = self.lanes.here();
-        let ticket = match (&self.mode, place.core.admit(now)) {
-            (Mode::Reject(None) | Mode::Gate(_), Some(ticket)) => ticket,
+        let (ticket, event) = match (&self.mode, place.core.admit(now)) {
+            (Mode::Reject(None) | Mode::Gate(_), Some(ticket)) => (ticket, None),
             _ => match self.admit_rare() {
-                Ok(ticket) => ticket,
+                Ok(admitted) => admitted,
                 Err(refusal) => return ResponseFuture::refused(self.lanes.here().core.name(), refusal),
             },
         };
         let place = Arc::clone(self.lanes.here());
-        let mut call = Call::new(Some(place), ticket, self.classify.clone(), self.observe.clone());
+        let mut call = Call::new(Some(place), ticket, classify, observe);
+        call.tell(event);
         let inner = call.run(|| self.inner.call(req));
         ResponseFuture::admitted(inner, call)
     }
@@ -110,10 +114,7 @@ impl<S, C, O> Breaker<S, C, O> {
 
     /// Admission of a call that something speaks against, or that was reserved.
     #[inline(never)]
-    fn admit_rare(&mut self) -> Result<Ticket, Refusal>
-    where
-        O: Observe<Event>,
-    {
+    fn admit_rare(&mut self) -> Result<(Ticket, Option<Event>), Refusal> {
         let place = self.lanes.here();
         match &mut self.mode {
             Mode::Reject(refusal) => {
@@ -125,18 +126,11 @@ impl<S, C, O> Breaker<S, C, O> {
             }
             Mode::Gate(gate) => {
                 if let Some(ticket) = gate.take_reserved(&place.core) {
-                    return Ok(ticket);
+                    return Ok((ticket, None));
                 }
             }
         }
-        let (admitted, event) = place.core.admit_rare(now);
-        if admitted.is_err() {
-            place.core.count_refusal(place.lane);
-        }
-        if let Some(event) = event {
-            self.observe.observe(event);
-        }
-        admitted
+        place.core.admit_rare(place.lane, now)
     }
 }
 

@@ -4,7 +4,10 @@
 use buttress_breaker::{Breaker, BreakerLayer, Config, Handle, Ramp, State};
 use buttress_core::{AnyError, Error, Outcome, Ratio, Reason, Rejected};
 use futures_util::FutureExt;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, advance};
@@ -131,15 +134,15 @@ async fn a_lease_that_ends_wakes_those_who_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn fewer_probes_allowed_than_run_make_nobody_spin() {
-    let three = NonZeroU16::new(3).unwrap();
-    let (mut one, handle) = gated(config().probes(three).probe_results(three).probe_lease(5 * SECOND));
+    let (probes, results) = (NonZeroU8::new(3).unwrap(), NonZeroU16::new(3).unwrap());
+    let (mut one, handle) = gated(config().probes(probes).probe_results(results).probe_lease(5 * SECOND));
     let (mut two, mut three, mut four) = (one.clone(), one.clone(), one.clone());
     trip(&mut one).await;
     one.ready().await.unwrap();
     advance(SECOND).await;
     two.ready().await.unwrap();
     three.ready().await.unwrap();
-    handle.reconfigure(handle.config().probes(NonZeroU16::MIN));
+    handle.reconfigure(handle.config().probes(NonZeroU8::MIN));
     let start = Instant::now();
     four.ready().await.unwrap();
     // The first lease ends a second before the others do, and makes no room.
@@ -171,29 +174,87 @@ async fn a_breaker_that_opens_after_readiness_refuses_in_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ramp_lets_those_who_wait_pass_step_by_step() {
-    let (mut one, handle) = gated(config().ramp(Ramp { from: Ratio::percent(10), over: 10 * SECOND }));
+async fn a_ramp_keeps_nobody_waiting_and_admits_its_share_every_second() {
+    let (mut one, handle) = gated(config().ramp(Ramp { from: Ratio::percent(50), over: 10 * SECOND }));
     trip(&mut one).await;
     one.ready().await.unwrap();
     assert_eq!(one.call(answered(Ok(()))).await, Ok(()));
-    let start = Instant::now();
-    let waiting: Vec<_> = (0..20)
-        .map(|_| {
-            let mut service = one.clone();
-            tokio::spawn(async move {
-                service.ready().await.unwrap().call(answered(Ok(()))).await.unwrap();
-                start.elapsed()
-            })
-        })
-        .collect();
-    let mut passed = Vec::new();
-    for waiter in waiting {
-        passed.push(waiter.await.unwrap());
+    for second in 0..10 {
+        let mut passed = 0;
+        for _ in 0..100 {
+            let ready = one.ready().now_or_never().expect("a ramp refuses in call");
+            match ready.unwrap().call(answered(Ok(()))).await {
+                Ok(()) => passed += 1,
+                Err(error) => {
+                    let refused = error.rejected().copied().unwrap();
+                    assert_eq!((refused.reason(), refused.retry_after()), (Reason::Overloaded, Some(SECOND)));
+                }
+            }
+        }
+        let share = 50 + 5 * second;
+        assert!((share - 1..=share + 1).contains(&passed), "{passed} of 100 in second {second}");
+        advance(SECOND).await;
     }
-    passed.sort();
-    assert!(passed.iter().filter(|at| at.is_zero()).count() <= 2, "{passed:?}");
-    assert!(passed.iter().all(|at| *at <= 10 * SECOND), "at the end of the ramp all are in: {passed:?}");
-    assert_eq!((handle.state(), handle.stats().totals.refused), (State::Closed, 0));
+    assert_eq!(handle.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_got_in_waits_no_longer() {
+    let (mut one, handle) = gated(config());
+    handle.force_open();
+    let waker = Arc::new(CountingWaker::default());
+    let own = Waker::from(Arc::clone(&waker));
+    assert!(one.poll_ready(&mut Context::from_waker(&own)).is_pending());
+    handle.force_closed();
+    assert_eq!(waker.0.load(Ordering::Relaxed), 1);
+    assert!(one.poll_ready(&mut Context::from_waker(&own)).is_ready());
+    handle.force_open();
+    handle.force_closed();
+    assert_eq!(waker.0.load(Ordering::Relaxed), 1, "nobody waits any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_uses_the_breaker_when_it_is_dropped_does_no_harm() {
+    struct Looks(Handle);
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            assert_eq!(self.0.state(), State::ForcedOpen);
+        }
+    }
+    let (mut one, handle) = gated(config());
+    handle.force_open();
+    let first = Waker::from(Arc::new(Looks(handle.clone())));
+    assert!(one.poll_ready(&mut Context::from_waker(&first)).is_pending());
+    drop(first);
+    assert!(one.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_reserved_probe_begins_with_the_call() {
+    let (mut one, handle) = gated(config().probe_lease(10 * SECOND));
+    let mut two = one.clone();
+    trip(&mut one).await;
+    one.ready().await.unwrap();
+    advance(9 * SECOND).await;
+    let (answer, request) = oneshot::channel();
+    let probe = tokio::spawn(one.call(request));
+    advance(5 * SECOND).await;
+    assert!(two.ready().now_or_never().is_none(), "the probe is five seconds old");
+    answer.send(Ok(())).unwrap();
+    probe.await.unwrap().unwrap();
+    assert_eq!(handle.state(), State::Closed);
+}
+
+#[derive(Default)]
+struct CountingWaker(AtomicUsize);
+
+impl Wake for CountingWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[tokio::test(start_paused = true)]

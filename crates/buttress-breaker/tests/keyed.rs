@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use std::future::pending;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -215,4 +216,79 @@ async fn calls_in_flight_are_counted_per_key_and_in_all() {
     drop((one, two));
     assert_eq!(breakers.stats().in_flight, 0);
     assert_eq!((breakers.kind(), breakers.name().as_str()), ("breaker", "keys"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_with_calls_in_flight_is_not_forgotten() {
+    let breakers = breakers(1);
+    let mut service = KeyedBreakerLayer::new(&breakers, key).layer(service_fn(answer));
+    let running = service.ready().await.unwrap().call((Some(1), Hang));
+    call(&breakers, 2, Succeed).await;
+    assert_eq!((breakers.state(&1), breakers.state(&2)), (Some(State::Closed), None));
+    drop(running);
+    assert_eq!(breakers.stats().totals.cancelled, 1, "what it ends with is counted");
+    advance(2 * SECOND).await;
+    call(&breakers, 2, Succeed).await;
+    assert_eq!((breakers.state(&1), breakers.state(&2)), (None, Some(State::Closed)));
+    assert_eq!(breakers.stats().totals.cancelled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_open_and_asked_for_is_forgotten_after_those_that_were_not() {
+    let breakers = breakers(3);
+    call(&breakers, 3, Succeed).await;
+    call(&breakers, 4, Succeed).await;
+    call(&breakers, 1, Fail).await;
+    for stranger in [5, 6] {
+        call(&breakers, stranger, Succeed).await; // passes over 1 while it is open
+    }
+    call(&breakers, 1, Succeed).await; // and is refused
+    advance(SECOND).await;
+    call(&breakers, 7, Succeed).await;
+    assert!(breakers.state(&1).is_some(), "5 and 6 have been idle for longer");
+}
+
+#[test]
+fn readers_are_not_calls_and_totals_never_fall() {
+    let breakers = breakers(2);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let breakers = &breakers;
+            scope.spawn(move || {
+                let mut highest = 0;
+                for round in 0..2000 {
+                    let stats = breakers.stats();
+                    let ended = stats.totals.failures + stats.totals.refused;
+                    assert!(ended >= highest, "{ended} after {highest}");
+                    assert!(stats.in_flight <= 2, "two threads call: {}", stats.in_flight);
+                    highest = ended;
+                    let _ = call(breakers, thread * 1000 + round % 7, Fail).now_or_never();
+                }
+            });
+        }
+    });
+    let stats = breakers.stats();
+    assert_eq!(stats.in_flight, 0);
+    assert_eq!(stats.totals.failures + stats.totals.refused + stats.untracked, 4000);
+}
+
+#[test]
+fn a_hold_is_there_when_the_call_returns() {
+    let breakers = breakers(1);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut stranger = 1000;
+            while !stop.load(Ordering::Relaxed) {
+                stranger += 1;
+                let _ = call(&breakers, stranger, Succeed).now_or_never();
+            }
+        });
+        for key in 0..200 {
+            breakers.force_open(&key);
+            assert_eq!(breakers.state(&key), Some(State::ForcedOpen));
+            breakers.reset(&key);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }

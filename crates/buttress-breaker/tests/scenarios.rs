@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::fmt::Display;
 use std::future::{Future, pending};
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -307,8 +307,8 @@ async fn b16_a_cancelled_probe_returns_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn b17_no_more_probes_run_than_allowed() {
-    let probes = NonZeroU16::new(3).unwrap();
-    let (mut service, handle, _) = breaker(streak(1).probes(probes).probe_results(probes));
+    let (probes, results) = (NonZeroU8::new(3).unwrap(), NonZeroU16::new(3).unwrap());
+    let (mut service, handle, _) = breaker(streak(1).probes(probes).probe_results(results));
     let _ = call(&mut service, Fail).await;
     advance(SECOND).await;
     let mut admitted = Vec::new();
@@ -640,13 +640,13 @@ async fn stats_add_up() {
     calls(&mut service, Fail, 10).await;
     let running = service.ready().await.unwrap().call(Hang);
     let stats = handle.stats();
-    assert_eq!((stats.totals.successes, stats.totals.failures, stats.in_flight), (30, 10, 1));
+    assert_eq!((stats.totals.successes, stats.totals.failures, stats.in_flight), (Some(30), 10, 1));
     assert_eq!((stats.window.calls, stats.window.failures), (40, 10));
     drop(running);
     assert_eq!((handle.stats().in_flight, handle.stats().totals.cancelled), (0, 1));
     advance(20 * SECOND).await;
     assert_eq!(handle.stats().window.calls, 0, "the window moves on without traffic");
-    assert_eq!(handle.stats().totals.successes, 30, "totals never fall");
+    assert_eq!(handle.stats().totals.successes, Some(30), "totals never fall");
 }
 
 #[tokio::test(start_paused = true)]
@@ -656,4 +656,75 @@ async fn an_open_breaker_answers_without_time_passing() {
     let start = Instant::now();
     calls(&mut service, Hang, 100).await;
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_outlives_its_lease_is_heard_unless_another_has_its_place() {
+    let (mut service, handle, _) = breaker(streak(1).probe_lease(SECOND));
+    let _ = call(&mut service, Fail).await;
+    advance(SECOND).await;
+    assert_eq!(call(&mut service, SucceedAfter(5 * SECOND)).await, Ok(()));
+    assert_eq!(handle.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_at_the_first_probe_keeps_no_place() {
+    let layer = BreakerLayer::new("test", streak(1).probe_lease(Duration::MAX))
+        .observe(|event| assert!(event != Event::HalfOpened, "bad observer"));
+    let (handle, mut service) = (layer.handle(), layer.layer(service()));
+    let _ = call(&mut service, Fail).await;
+    advance(SECOND).await;
+    assert!(AssertUnwindSafe(call(&mut service, Succeed)).catch_unwind().await.is_err());
+    assert_eq!((handle.state(), handle.stats().in_flight), (State::HalfOpen, 0));
+    assert_eq!(call(&mut service, Succeed).await, Ok(()));
+    assert_eq!(handle.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_recoveries_count_through_a_hold_and_a_hold_is_none() {
+    let (mut service, handle, _) = breaker(streak(1));
+    handle.force_open();
+    handle.auto();
+    let _ = call(&mut service, Fail).await;
+    assert_eq!(handle.state(), State::Open { remaining: SECOND }, "it had never opened by itself");
+    advance(SECOND).await;
+    let _ = call(&mut service, Fail).await;
+    assert_eq!(handle.state(), State::Open { remaining: 2 * SECOND });
+    handle.force_closed();
+    handle.auto();
+    let _ = call(&mut service, Fail).await;
+    assert_eq!(handle.state(), State::Open { remaining: 4 * SECOND }, "closed by hand for no time at all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_window_successes_are_not_counted_and_not_shown() {
+    let (mut service, handle, _) = breaker(streak(5));
+    for request in [Succeed, Fail, Succeed] {
+        let _ = call(&mut service, request).await;
+    }
+    assert_eq!((handle.stats().totals.successes, handle.stats().totals.failures), (None, 1));
+}
+
+#[test]
+fn no_configuration_is_too_much() {
+    let times = [Duration::ZERO, Duration::from_nanos(1), SECOND, Duration::MAX];
+    for open in times {
+        for lease in times {
+            for window in times {
+                let config = share(Window::Time(window), 1)
+                    .open_for(open)
+                    .open_max(open)
+                    .probe_lease(lease)
+                    .ramp(Ramp { from: Ratio::ZERO, over: lease })
+                    .slow_calls(SlowCalls { over: open, ratio: Ratio::ZERO })
+                    .open_jitter(Ratio::FULL);
+                let layer = BreakerLayer::new("extreme", config);
+                let (handle, mut service) = (layer.handle(), layer.layer(service()));
+                for request in [Fail, Succeed, Fail, Succeed] {
+                    let _ = call(&mut service, request).now_or_never().expect("it never waits");
+                }
+                let _ = (handle.state(), handle.stats());
+            }
+        }
+    }
 }

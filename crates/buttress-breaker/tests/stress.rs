@@ -5,7 +5,7 @@ use buttress_breaker::{BreakerLayer, Config, Event, State, Window};
 use buttress_core::{Error, Ratio};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -25,7 +25,7 @@ fn every_call_counts_once_and_every_transition_once() {
         .window(Window::Calls(NonZeroU16::new(50).unwrap()))
         .open_for(Duration::from_micros(5))
         .open_max(Duration::from_micros(50))
-        .probes(NonZeroU16::new(2).unwrap())
+        .probes(NonZeroU8::new(2).unwrap())
         .probe_results(NonZeroU16::new(3).unwrap());
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let seen = Arc::clone(&events);
@@ -57,7 +57,11 @@ fn every_call_counts_once_and_every_transition_once() {
     });
     let stats = handle.stats();
     let totals = stats.totals;
-    let ended = totals.successes + totals.failures + totals.cancelled + totals.late + totals.refused;
+    let ended = totals.successes.expect("a window is on")
+        + totals.failures
+        + totals.cancelled
+        + totals.late
+        + totals.refused;
     assert_eq!(ended, THREADS * CALLS, "{totals:?}");
     assert!(totals.refused >= refused.load(Ordering::Relaxed));
     assert_eq!(stats.in_flight, 0);

@@ -48,7 +48,8 @@ fn a_configuration_from_a_file_is_whole_or_refused() {
 
     let config: Config = serde_json::from_str(
         r#"{
-            "consecutive_failures": null,
+            "consecutive_failures": "off",
+            "ramp": null,
             "failure_ratio": 0.25,
             "window": { "time": "30s" },
             "slow_calls": { "over": "250ms", "ratio": 1.0 },
@@ -64,12 +65,19 @@ fn a_configuration_from_a_file_is_whole_or_refused() {
     let again: Config = serde_json::from_str(&serde_json::to_string(&config).unwrap()).unwrap();
     assert_eq!(again, config);
 
+    let off = Config::default().consecutive_failures(None).failure_ratio(None);
+    let again: Config = serde_json::from_str(&serde_json::to_string(&off).unwrap()).unwrap();
+    assert_eq!(again, off, "what is off stays off");
+
     for (wrong, says) in [
         (r#"{"failure_ratio": 1.5}"#, "1.5"),
         (r#"{"min_calls": 0}"#, "nonzero"),
         (r#"{"open_fro": "5s"}"#, "open_fro"),
         (r#"{"window": {"calls": 70000}}"#, "70000"),
         (r#"{"open_for": "soon"}"#, "soon"),
+        (r#"{"consecutive_failures": 0}"#, "nonzero"),
+        (r#"{"ramp": "no"}"#, "or \"off\""),
+        (r#"{"ramp": {"from": 0.1}}"#, "over"),
     ] {
         let error = serde_json::from_str::<Config>(wrong).unwrap_err().to_string();
         assert!(error.contains(says), "{wrong}: {error}");

@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 
 /// Shares one state between many calls without making them meet: one `Arc` per lane, and each thread
@@ -18,7 +18,7 @@ use std::thread::available_parallelism;
 ///
 /// ```
 /// use buttress_core::Lanes;
-/// use std::sync::Arc;
+/// use std::sync::{Arc, OnceLock};
 ///
 /// let lanes = Lanes::new(|index| index);
 /// let call = Arc::clone(lanes.here());
@@ -57,8 +57,12 @@ impl<T> Lanes<T> {
     /// seldom share one.
     #[must_use]
     pub fn count() -> usize {
-        let cores = available_parallelism().map_or(1, usize::from);
-        (2 * cores).next_power_of_two().clamp(8, 32)
+        // Read once: an affinity that changes later must not change how many there are.
+        static COUNT: OnceLock<usize> = OnceLock::new();
+        *COUNT.get_or_init(|| {
+            let cores = available_parallelism().map_or(1, usize::from);
+            (2 * cores).next_power_of_two().clamp(8, 32)
+        })
     }
 
     /// Makes [`Lanes::count`] lanes, each from its index.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 /// arrive in either order.
 ///
 /// An observer must not panic. If it does, the layer's state is already up to date and nothing leaks, but
-/// the panic reaches the caller whose call caused the event.
+/// the panic reaches the caller whose call caused the event; and if that call was panicking already, a second
+/// panic aborts the process, as it does everywhere in Rust.
 ///
 /// # Examples
 ///

@@ -6,7 +6,7 @@ use buttress_testkit::laws;
 use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 type TestError = Error<Infallible>;
@@ -83,6 +83,21 @@ async fn no_limit_means_no_timer() {
     let outer = tokio::time::timeout(SECOND * 1_000_000, service.oneshot(())).await;
     assert!(outer.is_err(), "only the outer timeout may end it");
     assert_eq!(layer.handle().config().limit, Duration::MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_lets_go_ends_at_its_limit_too() {
+    // What is always ready uses up the budget that tokio gives a task, and then its timers are never ready.
+    let busy = service_fn(|(): ()| async {
+        for _ in 0..100_000 {
+            tokio::task::coop::consume_budget().await;
+        }
+        Ok::<(), TestError>(())
+    });
+    let mut service = TimeoutLayer::new("busy", SECOND).layer(busy);
+    let call = service.ready().await.expect("always ready").call(());
+    advance(SECOND).await;
+    assert!(call.await.is_err());
 }
 
 #[test]

@@ -121,28 +121,21 @@ where
     fn call(&mut self, req: Req) -> Self::Future {
         let layer = &self.layer;
         let key = layer.key.key_of(&req);
+        // What is not ours may panic, and so comes before there is anything to lose.
+        let (classify, observe) = (layer.classify.clone(), layer.observe.clone());
         let place = key.as_ref().and_then(|key| layer.breakers.entry(key));
-        let observe = ForKey { key, observe: layer.observe.clone() };
-        let ticket = match &place {
-            None => Ticket::UNWATCHED,
+        let (ticket, event) = match &place {
+            None => (Ticket::UNWATCHED, None),
             Some(place) => match place.core.admit(now) {
-                Some(ticket) => ticket,
-                None => {
-                    let (admitted, event) = place.core.admit_rare(now);
-                    if let Some(event) = event {
-                        observe.observe(event);
-                    }
-                    match admitted {
-                        Ok(ticket) => ticket,
-                        Err(refusal) => {
-                            place.core.count_refusal(place.lane);
-                            return ResponseFuture::refused(layer.breakers.name(), refusal);
-                        }
-                    }
-                }
+                Some(ticket) => (ticket, None),
+                None => match place.core.admit_rare(place.lane, now) {
+                    Ok(admitted) => admitted,
+                    Err(refusal) => return ResponseFuture::refused(layer.breakers.name(), refusal),
+                },
             },
         };
-        let mut call = Call::new(place, ticket, layer.classify.clone(), observe);
+        let mut call = Call::new(place, ticket, classify, ForKey { key, observe });
+        call.tell(event);
         let inner = call.run(|| self.inner.call(req));
         ResponseFuture::admitted(inner, call)
     }

@@ -6,12 +6,15 @@ use buttress_core::{Inspect, Lane, Metric, Name, Sink};
 use hashlink::LinkedHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{Hash, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The breakers of all keys. Cloning it is cheap and gives the same breakers.
+///
+/// The table is behind a lock, which is held while a key is hashed, compared and cloned. These must neither panic
+/// nor use the same table. Keys are dropped after it.
 ///
 /// See the [module](super) for when to use it and for an example.
 pub struct Breakers<K> {
@@ -21,17 +24,21 @@ pub struct Breakers<K> {
 struct Shared<K> {
     name: Name,
     table: Mutex<Table<K>>,
+    /// One new configuration at a time, so that all breakers end with the same one.
+    reconfiguring: Mutex<()>,
 }
 
-/// One breaker, with a single lane: keys are many, and calls for one key few.
+/// One breaker, with a single lane: keys are many, and calls for one key few. Calls hold this `Arc`, and nobody
+/// else but the table does; readers hold the core's.
 type Entry = Arc<Lane<Place>>;
 
 struct Table<K> {
     config: Config,
     max_keys: usize,
     /// Breakers that may be forgotten, as far as is known; the one that has been idle longest comes first.
-    idle: LinkedHashMap<K, Entry>,
-    /// Breakers that were found to be open, probing or held when one was looked for that could be forgotten.
+    /// Hashed with a secret, as clients may choose the keys.
+    idle: LinkedHashMap<K, Entry, RandomState>,
+    /// Breakers that were found busy, open, probing or held when one was looked for that could be forgotten.
     pinned: HashMap<K, Entry>,
     /// When to look at the pinned ones again.
     release: BTreeMap<(Instant, u64), K>,
@@ -41,6 +48,9 @@ struct Table<K> {
     /// What forgotten breakers had counted, so that no total falls.
     retired: Totals,
 }
+
+/// How long a closed breaker that has calls in flight is left alone before it is looked at again.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// What the breakers of all keys are doing and have counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +81,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         let table = Table {
             config,
             max_keys: 10_000,
-            idle: LinkedHashMap::new(),
+            idle: LinkedHashMap::with_hasher(RandomState::new()),
             pinned: HashMap::new(),
             release: BTreeMap::new(),
             last_release: 0,
@@ -79,7 +89,8 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
             evicted: 0,
             retired: Totals::default(),
         };
-        Self { shared: Arc::new(Shared { name: name.into(), table: Mutex::new(table) }) }
+        let (table, reconfiguring) = (Mutex::new(table), Mutex::new(()));
+        Self { shared: Arc::new(Shared { name: name.into(), table, reconfiguring }) }
     }
 
     /// Bounds the number of keys; 10,000 unless told. Fewer than there are now forgets none at once.
@@ -91,40 +102,37 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
 
     /// The breaker of `key`, made if need be; `None` if there is no room for it.
     pub(super) fn entry(&self, key: &K) -> Option<Entry> {
-        let (entry, forgotten) = {
-            let mut table = self.shared.table.lock();
-            let found = table.find(key);
-            if found.is_some() {
-                return found;
-            }
-            let forgotten = table.make_room(now());
-            if table.len() < table.max_keys {
-                (Some(table.insert(key, self.shared.name)), forgotten)
-            } else {
-                table.untracked += 1;
-                (None, forgotten)
+        let mut forgotten = Forgotten::default();
+        let mut table = self.shared.table.lock();
+        let entry = match table.find(key) {
+            Some(entry) => Some(entry),
+            None => {
+                table.make_room(now(), &mut forgotten);
+                if table.keys() < table.max_keys {
+                    Some(table.insert(key, self.shared.name))
+                } else {
+                    table.untracked += 1;
+                    None
+                }
             }
         };
+        drop(table);
         drop(forgotten); // after the lock: a key's drop may run anything
         entry
     }
 
-    fn find(&self, key: &K) -> Option<Entry> {
-        self.shared.table.lock().find(key)
-    }
-
-    /// The breaker of a key that an operator speaks of: it gets one beyond the bound, too.
-    fn entry_for_operator(&self, key: &K) -> Entry {
+    /// Does something to the breaker of `key`, under the table's lock, so that it is not forgotten meanwhile.
+    fn with(&self, key: &K, make: bool, act: impl FnOnce(&Core)) {
         let mut table = self.shared.table.lock();
-        match table.find(key) {
-            Some(entry) => entry,
-            None => table.insert(key, self.shared.name),
+        let entry = match table.find(key) {
+            None if make => Some(table.insert(key, self.shared.name)),
+            found => found,
+        };
+        if let Some(entry) = entry {
+            act(&entry.core);
+            // Whether it may be forgotten now is asked when it comes to that.
+            table.unpin(key);
         }
-    }
-
-    fn entries(&self) -> Vec<Entry> {
-        let table = self.shared.table.lock();
-        table.idle.values().chain(table.pinned.values()).cloned().collect()
     }
 
     /// What the breaker of `key` is doing; `None` if the key has none, which is as good as closed.
@@ -133,20 +141,24 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
         self.stats_of(key).map(|stats| stats.state)
     }
 
-    /// What the breaker of `key` has counted; `None` if the key has none.
+    /// What the breaker of `key` has counted; `None` if the key has none. Looking at it is no use of it: it does
+    /// not keep it from being forgotten.
     #[must_use]
     pub fn stats_of(&self, key: &K) -> Option<Stats> {
-        self.find(key).map(|entry| stats(&entry))
+        let (core, in_flight) = {
+            let table = self.shared.table.lock();
+            look(table.idle.get(key).or_else(|| table.pinned.get(key))?)
+        };
+        Some(Stats { in_flight, ..core.view(now()) })
     }
 
     /// What all of them are doing and have counted. Looks at each, so it takes some 100 ns per key.
     #[must_use]
     pub fn stats(&self) -> KeyedStats {
-        let entries = self.entries();
-        let mut all = {
+        let (mut all, cores) = {
             let table = self.shared.table.lock();
-            KeyedStats {
-                keys: table.len(),
+            let all = KeyedStats {
+                keys: table.keys(),
                 open: 0,
                 half_open: 0,
                 held: 0,
@@ -154,12 +166,13 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
                 totals: table.retired,
                 untracked: table.untracked,
                 evicted: table.evicted,
-            }
+            };
+            (all, table.entries().map(look).collect::<Vec<_>>())
         };
-        for entry in entries {
-            let one = stats(&entry);
+        for (core, in_flight) in cores {
+            let one = core.view(now());
             all.totals += one.totals;
-            all.in_flight += one.in_flight;
+            all.in_flight += in_flight;
             match one.state {
                 State::Open { .. } => all.open += 1,
                 State::HalfOpen => all.half_open += 1,
@@ -175,29 +188,31 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     /// The key gets a breaker if it has none, also beyond [`Breakers::max_keys`]. What an operator does is not
     /// told to observers: they belong to the layers, and the operator knows.
     pub fn force_open(&self, key: &K) {
-        self.entry_for_operator(key).core.force_open();
+        self.with(key, true, |core| {
+            core.force_open();
+        });
     }
 
     /// Admits every call for `key` until told otherwise; as
     /// [`Handle::force_closed`](crate::Handle::force_closed).
     pub fn force_closed(&self, key: &K) {
-        self.entry_for_operator(key).core.force_closed();
+        self.with(key, true, |core| {
+            core.force_closed();
+        });
     }
 
     /// Ends a hold; as [`Handle::auto`](crate::Handle::auto). Nothing happens where there is none.
     pub fn auto(&self, key: &K) {
-        if let Some(entry) = self.find(key) {
-            entry.core.auto(now());
-        }
-        self.shared.table.lock().unpin(key);
+        self.with(key, false, |core| {
+            core.auto(now());
+        });
     }
 
     /// Closes the breaker of `key` and lets it forget; as [`Handle::reset`](crate::Handle::reset).
     pub fn reset(&self, key: &K) {
-        if let Some(entry) = self.find(key) {
-            entry.core.reset(now());
-        }
-        self.shared.table.lock().unpin(key);
+        self.with(key, false, |core| {
+            core.reset(now());
+        });
     }
 
     /// The configuration in force.
@@ -210,10 +225,15 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     /// [`Handle::reconfigure`](crate::Handle::reconfigure). Each breaker changes as a whole, one after the
     /// other.
     pub fn reconfigure(&self, config: Config) {
+        let _one_at_a_time = self.shared.reconfiguring.lock();
         // Keys that come from here on follow the new one; those that are there already are told.
-        self.shared.table.lock().config = config;
-        for entry in self.entries() {
-            entry.core.reconfigure(self.config(), now());
+        let (config, cores) = {
+            let mut table = self.shared.table.lock();
+            table.config = config;
+            (table.config.clone(), table.entries().map(|entry| Arc::clone(&entry.core)).collect::<Vec<_>>())
+        };
+        for core in cores {
+            core.reconfigure(config.clone(), now());
         }
     }
 
@@ -222,15 +242,30 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     }
 }
 
-fn stats(entry: &Entry) -> Stats {
-    // One is the table's, one is the caller's; the rest are calls.
-    let in_flight = Arc::strong_count(entry).saturating_sub(2);
-    Stats { in_flight, ..entry.core.view(now()) }
+/// What to read of a breaker once the table's lock is released, and how many calls hold it now.
+fn look(entry: &Entry) -> (Arc<Core>, usize) {
+    (Arc::clone(&entry.core), Arc::strong_count(entry) - 1)
+}
+
+/// What the table has let go of, to be dropped after its lock.
+struct Forgotten<K> {
+    breakers: Vec<(K, Entry)>,
+    keys: Vec<K>,
+}
+
+impl<K> Default for Forgotten<K> {
+    fn default() -> Self {
+        Self { breakers: Vec::new(), keys: Vec::new() }
+    }
 }
 
 impl<K: Hash + Eq + Clone> Table<K> {
-    fn len(&self) -> usize {
+    fn keys(&self) -> usize {
         self.idle.len() + self.pinned.len()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.idle.values().chain(self.pinned.values())
     }
 
     /// The breaker of `key`, which from now on has been idle for the shortest time.
@@ -252,47 +287,46 @@ impl<K: Hash + Eq + Clone> Table<K> {
         entry
     }
 
-    /// Lets a breaker be forgotten again; whether it may be is asked when it comes to that.
-    fn unpin(&mut self, key: &K) {
-        // Its entry in `release` finds nothing later on, and is dropped then.
-        if let Some((key, entry)) = self.pinned.remove_entry(key) {
-            self.idle.insert(key, entry);
-        }
-    }
-
     fn pin(&mut self, key: K, entry: Entry, until: Instant) {
         self.last_release += 1;
         self.release.insert((until, self.last_release), key.clone());
         self.pinned.insert(key, entry);
     }
 
+    /// Puts a breaker back among those that may be forgotten, as the one used last. Whether it really may be is
+    /// asked when it comes to that.
+    fn unpin(&mut self, key: &K) {
+        // What is in `release` for it finds nothing later on, and goes then.
+        if let Some((key, entry)) = self.pinned.remove_entry(key) {
+            self.idle.insert(key, entry);
+        }
+    }
+
     /// Forgets breakers until there is room for one more, if it can: those that may be forgotten, and of them
     /// the one that has been idle longest first. Each is looked at a few times per open period, so this is O(1)
     /// in the long run.
-    fn make_room(&mut self, now: Instant) -> Vec<(K, Entry)> {
-        let mut forgotten = Vec::new();
-        if self.len() < self.max_keys {
-            return forgotten;
+    fn make_room(&mut self, now: Instant, forgotten: &mut Forgotten<K>) {
+        if self.keys() < self.max_keys {
+            return;
         }
         while let Some(first) = self.release.first_entry().filter(|first| first.key().0 <= now) {
             let key = first.remove();
-            if let Some((key, entry)) = self.pinned.remove_entry(&key) {
-                self.idle.insert(key.clone(), entry);
-                self.idle.to_front(&key);
-            }
+            self.unpin(&key);
+            forgotten.keys.push(key);
         }
-        while self.len() >= self.max_keys {
+        while self.keys() >= self.max_keys {
             let Some((key, entry)) = self.idle.pop_front() else { break };
-            match entry.core.pinned_until(now) {
+            // Nobody can begin a call while the table is locked, so what is idle now stays so.
+            let busy = (Arc::strong_count(&entry) > 1).then(|| now + BUSY);
+            match entry.core.pinned_until(now).or(busy) {
                 Some(until) => self.pin(key, entry, until),
                 None => {
                     self.evicted += 1;
                     self.retired += entry.core.view(now).totals;
-                    forgotten.push((key, entry));
+                    forgotten.breakers.push((key, entry));
                 }
             }
         }
-        forgotten
     }
 }
 

@@ -7,20 +7,23 @@
 mod naive;
 
 use crate::config::{Cancelled, Config, FailuresWithin, Panicked, Ramp, SlowCalls, Window};
-use crate::core::Core;
+use crate::core::{Core, Reserved};
 use crate::event::Event;
 use crate::state::{End, Ticket};
 use buttress_core::{Outcome, Ratio, Reason};
 use naive::Model;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// One step of a history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Op {
     Admit,
-    /// Admit as a gate does, and give it back unused.
-    Reserve,
+    /// Reserve as a gate does, and use it or give it back.
+    Reserve {
+        used: bool,
+    },
     /// Refuse on the word of an earlier look, as `poll_ready` followed by `call` does.
     LookAndRefuse,
     End {
@@ -50,7 +53,7 @@ impl Op {
     pub(crate) fn decode([kind, a, b]: [u8; 3]) -> Self {
         match kind % 32 {
             0..=9 => Op::Admit,
-            10 => Op::Reserve,
+            10 => Op::Reserve { used: a % 2 == 0 },
             11 => Op::LookAndRefuse,
             12..=22 => {
                 let end = match b % 16 {
@@ -105,7 +108,7 @@ pub(crate) fn config([a, b, c]: [u8; 3]) -> Config {
         .open_for(Duration::from_millis(u64::from(c) * 8))
         .open_max(Duration::from_millis(u64::from(b) * 64))
         .open_jitter(Ratio::percent(if bit(c, 7) { 10 } else { 0 }))
-        .probes(count(b / 4, 3))
+        .probes(NonZeroU8::new(b / 4 % 3 + 1).unwrap())
         .probe_results(count(c / 4, 4))
         .probe_ratio(Ratio::percent(u32::from(b % 5) * 25))
         .probe_lease(Duration::from_millis(u64::from(c) * 16))
@@ -136,18 +139,39 @@ pub(crate) fn run(first: &Config, history: impl IntoIterator<Item = Op>) {
     for (step, op) in history.into_iter().enumerate() {
         let context = format!("step {step}, {op:?}, at {:?}", now - start);
         match op {
-            Op::Admit | Op::Reserve => {
-                let fast = core.admit(|| now);
-                let (real, event) = fast.map_or_else(|| core.admit_rare(|| now), |ticket| (Ok(ticket), None));
+            Op::Admit => {
+                let fast = core.admit(|| now).map(|ticket| (ticket, None));
+                let real = fast.map_or_else(|| core.admit_rare(0, || now), Ok);
+                let (naive, expected) = model.admit(at(now));
+                match (real, naive) {
+                    (Ok((ticket, event)), Ok(permit)) => {
+                        assert_eq!(event, expected, "{context}");
+                        permits.push((ticket, permit));
+                    }
+                    (Err(refusal), Err(refused)) => same_refusal(refusal, refused, &context),
+                    (real, naive) => panic!("{context}: {real:?}, but {naive:?}"),
+                }
+            }
+            Op::Reserve { used } => {
+                let (real, event) = core.reserve_or_wait(now, &mut None, Waker::noop());
+                if model.needs_no_place() {
+                    assert!(matches!(real, Reserved::Unneeded), "{context}: {real:?}");
+                    continue;
+                }
                 let (naive, expected) = model.admit(at(now));
                 assert_eq!(event, expected, "{context}");
                 match (real, naive) {
-                    (Ok(ticket), Ok(permit)) if matches!(op, Op::Reserve) => {
+                    (Reserved::Place(ticket), Ok(permit)) if used => {
+                        let ticket = core.begin(ticket, now).expect("nothing has happened in between");
+                        permits.push((ticket, permit));
+                    }
+                    (Reserved::Place(ticket), Ok(permit)) => {
                         core.give_back(ticket);
                         model.give_back(permit);
                     }
-                    (Ok(ticket), Ok(permit)) => permits.push((ticket, permit)),
-                    (Err(refusal), Err(refused)) => same_refusal(refusal, refused, &context),
+                    (Reserved::Wait(recheck), Err(_)) => {
+                        assert!(recheck.is_none_or(|recheck| recheck > now), "{context}: {recheck:?}");
+                    }
                     (real, naive) => panic!("{context}: {real:?}, but {naive:?}"),
                 }
             }
@@ -191,7 +215,7 @@ pub(crate) fn run(first: &Config, history: impl IntoIterator<Item = Op>) {
             }
             Op::ForceOpen => assert_eq!(core.force_open(), model.force_open(), "{context}"),
             Op::ForceClosed => assert_eq!(core.force_closed(), model.force_closed(), "{context}"),
-            Op::Auto => assert_eq!(core.auto(now), model.auto(), "{context}"),
+            Op::Auto => assert_eq!(core.auto(now), model.auto(at(now)), "{context}"),
             Op::Reset => assert_eq!(core.reset(now), model.reset(), "{context}"),
         }
         let stats = core.view(now);
@@ -199,7 +223,7 @@ pub(crate) fn run(first: &Config, history: impl IntoIterator<Item = Op>) {
         assert_eq!((window.calls, window.failures, window.slow), model.tally(at(now)), "{context}");
         let totals = naive::Totals {
             // Without a window successes leave no trace.
-            successes: if has_window { stats.totals.successes } else { model.totals.successes },
+            successes: stats.totals.successes.filter(|_| has_window).unwrap_or(model.totals.successes),
             failures: stats.totals.failures,
             ignored: stats.totals.ignored,
             cancelled: stats.totals.cancelled,

@@ -24,6 +24,8 @@ struct Probe {
     id: u64,
     lease_end: u64,
     ended: bool,
+    /// Another has its place.
+    lost: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +49,6 @@ struct Ramp {
 pub(crate) struct Permit {
     generation: u64,
     probe: Option<u64>,
-    ramped: bool,
     /// When it began; only if somebody asked for it then.
     start: Option<u64>,
 }
@@ -93,7 +94,8 @@ pub(crate) struct Model {
     streak_from: usize,
     ramp: Option<Ramp>,
     failed_recoveries: u32,
-    last_open: u64,
+    /// `None` if it has never opened by itself.
+    last_open: Option<u64>,
     closed_at: Option<u64>,
     probes_ever: u64,
     pub(crate) totals: Totals,
@@ -111,7 +113,7 @@ impl Model {
             streak_from: 0,
             ramp: None,
             failed_recoveries: 0,
-            last_open: 0,
+            last_open: None,
             closed_at: None,
             probes_ever: 0,
             totals: Totals::default(),
@@ -144,6 +146,11 @@ impl Model {
         Some((share, ramp.since + next as u64))
     }
 
+    /// Whether a gate has nothing to reserve: calls come, and a ramp refuses them then.
+    pub(crate) fn needs_no_place(&self) -> bool {
+        matches!(self.phase, Phase::Closed | Phase::HeldClosed)
+    }
+
     pub(crate) fn would_refuse(&self, at: u64) -> Option<Refused> {
         let unavailable = |after| Some(Refused { overloaded: false, after });
         match &self.phase {
@@ -156,7 +163,8 @@ impl Model {
             Phase::Open { until } if at < *until => unavailable(Some(until - at)),
             Phase::Open { .. } | Phase::HeldClosed => None,
             Phase::HalfOpen { probes, .. } => {
-                let running = probes.iter().filter(|probe| !probe.ended && at < probe.lease_end).count();
+                let running =
+                    probes.iter().filter(|probe| !probe.ended && !probe.lost && at < probe.lease_end).count();
                 if running >= usize::from(self.config.probes.get()) { unavailable(None) } else { None }
             }
             Phase::HeldOpen => unavailable(None),
@@ -197,13 +205,16 @@ impl Model {
             self.probes_ever += 1;
             probe = Some(self.probes_ever);
             let lease_end = at.saturating_add(ns(self.config.probe_lease));
-            probes.push(Probe { id: self.probes_ever, lease_end, ended: false });
+            for probe in probes.iter_mut() {
+                probe.lost |= at >= probe.lease_end;
+            }
+            probes.push(Probe { id: self.probes_ever, lease_end, ended: false, lost: false });
         }
         let asked = self.config.slow_calls.is_some()
             || matches!(self.config.cancelled, Cancelled::FailureIfOlderThan(_));
         let judging = matches!(self.phase, Phase::Closed | Phase::HalfOpen { .. });
         let start = (asked && judging).then_some(at);
-        (Ok(Permit { generation: self.generation, probe, ramped, start }), event)
+        (Ok(Permit { generation: self.generation, probe, start }), event)
     }
 
     pub(crate) fn give_back(&mut self, permit: Permit) {
@@ -212,9 +223,6 @@ impl Model {
         }
         if let (Phase::HalfOpen { probes, .. }, Some(id)) = (&mut self.phase, permit.probe) {
             probes.iter_mut().filter(|probe| probe.id == id).for_each(|probe| probe.ended = true);
-        }
-        if let (Some(ramp), true) = (&mut self.ramp, permit.ramped) {
-            ramp.promised += MILLION;
         }
     }
 
@@ -229,7 +237,7 @@ impl Model {
         let mut heard = permit.generation == self.generation;
         if let (true, Phase::HalfOpen { probes, .. }) = (heard, &mut self.phase) {
             let probe = probes.iter_mut().find(|probe| Some(probe.id) == permit.probe).unwrap();
-            heard = at < probe.lease_end;
+            heard = !probe.lost;
             probe.ended = true;
         }
         if !heard {
@@ -277,7 +285,10 @@ impl Model {
             Phase::Closed => {
                 self.records.push(Record { at, failed, slow });
                 let cause = self.broken_rule(at)?;
-                let stable = self.closed_at.is_none_or(|closed_at| at - closed_at >= self.last_open);
+                let stable = match (self.closed_at, self.last_open) {
+                    (Some(closed_at), Some(last_open)) => at - closed_at >= last_open,
+                    _ => true,
+                };
                 self.failed_recoveries = if stable { 0 } else { self.failed_recoveries + 1 };
                 Some(self.open(cause, at, asked, chosen))
             }
@@ -299,7 +310,7 @@ impl Model {
                         self.config.ramp.map(|_| Ramp { since: at, promised: MILLION - 1, passed: 0 });
                     Some(Event::Closed)
                 } else if attainable < wanted {
-                    self.failed_recoveries += 1;
+                    self.failed_recoveries += u32::from(self.last_open.is_some());
                     let cause = Cause::ProbesFailed { failed: bad, probes: good + bad };
                     Some(self.open(cause, at, asked, chosen))
                 } else {
@@ -325,7 +336,7 @@ impl Model {
             chosen >= base.max(asked) && chosen <= most.max(asked),
             "{chosen} not in {base}..={most}, asked {asked}"
         );
-        self.last_open = base as u64;
+        self.last_open = Some(base as u64);
         self.closed_at = None;
         self.totals.opened += 1;
         self.go(Phase::Open { until: at + chosen as u64 });
@@ -408,17 +419,20 @@ impl Model {
         Some(Event::ForcedClosed)
     }
 
-    pub(crate) fn auto(&mut self) -> Option<Event> {
+    pub(crate) fn auto(&mut self, at: u64) -> Option<Event> {
         match self.phase {
             Phase::HeldOpen => self.go(Phase::HalfOpen { probes: Vec::new(), good: 0, bad: 0 }),
-            Phase::HeldClosed => self.go(Phase::Closed),
+            Phase::HeldClosed => {
+                self.closed_at = Some(at);
+                self.go(Phase::Closed);
+            }
             _ => return None,
         }
         Some(Event::Released)
     }
 
     pub(crate) fn reset(&mut self) -> Event {
-        (self.failed_recoveries, self.last_open, self.closed_at) = (0, 0, None);
+        (self.failed_recoveries, self.last_open, self.closed_at) = (0, None, None);
         self.go(Phase::Closed);
         Event::Reset
     }

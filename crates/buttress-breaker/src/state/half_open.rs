@@ -27,9 +27,10 @@ pub(crate) enum Verdict {
 }
 
 impl HalfOpen {
-    /// Takes a place for a probe and returns its serial, or `None` if all `probes` are taken.
-    pub(crate) fn take(&mut self, now: Nanos, probes: u16, lease: Nanos) -> Option<u16> {
-        self.expire(now);
+    /// Takes a place for a probe and returns its serial, or `None` if all `probes` are taken. Only now do those
+    /// whose lease is over lose their places: as long as nobody asks for them, they are heard.
+    pub(crate) fn take(&mut self, now: Nanos, probes: u8, lease: Nanos) -> Option<u16> {
+        self.leases.retain(|lease| lease.ends > now);
         if self.leases.len() >= probes.into() {
             return None;
         }
@@ -45,17 +46,19 @@ impl HalfOpen {
     }
 
     /// Whether a probe could be taken at `now`.
-    pub(crate) fn has_room(&self, now: Nanos, probes: u16) -> bool {
+    pub(crate) fn has_room(&self, now: Nanos, probes: u8) -> bool {
         self.leases.iter().filter(|lease| lease.ends > now).count() < probes.into()
-    }
-
-    pub(crate) fn expire(&mut self, now: Nanos) {
-        self.leases.retain(|lease| lease.ends > now);
     }
 
     /// Whether the probe `serial` still has its place.
     pub(crate) fn holds(&self, serial: u16) -> bool {
         self.leases.iter().any(|lease| lease.serial == serial)
+    }
+
+    /// Lets the lease of a probe that was reserved begin now; false if it has lost its place.
+    pub(crate) fn renew(&mut self, serial: u16, ends: Nanos) -> bool {
+        let lease = self.leases.iter_mut().find(|lease| lease.serial == serial);
+        lease.map(|lease| lease.ends = ends).is_some()
     }
 
     /// Gives the place of a probe back; false if it had lost it already.

@@ -2,7 +2,7 @@
 //!
 //! Whatever is rare goes through here, under the one mutex of [`Core`](crate::core::Core): failures, slow
 //! calls, probes, transitions, the operator. Successes of a healthy breaker do not; they are counted in
-//! lanes, and every method that needs them takes their number as `swept`.
+//! lanes, and [`State::absorb`] takes them in before every step.
 
 mod backoff;
 mod half_open;
@@ -211,6 +211,8 @@ pub(crate) struct State {
     phase: Phase,
     rules: Rules,
     backoff: Backoff,
+    /// Successes; the total shows them only while they are all counted.
+    successes: u64,
     totals: Totals,
     /// Somebody who was refused may be admitted now; cleared by whoever wakes them.
     stirred: bool,
@@ -227,6 +229,7 @@ impl State {
             phase,
             rules,
             backoff: Backoff::new(seed),
+            successes: 0,
             totals: Totals::default(),
             stirred: false,
         }
@@ -288,7 +291,7 @@ impl State {
 
     /// Takes in the successes that the lanes have counted in this epoch.
     pub(crate) fn absorb(&mut self, swept: u64) {
-        self.totals.successes += swept;
+        self.successes += swept;
         if matches!(self.phase, Phase::Closed { .. }) {
             self.rules.add_good(swept);
         }
@@ -296,7 +299,7 @@ impl State {
 
     /// Takes in successes that the lanes have counted in an epoch that is over.
     pub(crate) fn absorb_late(&mut self, swept: u64) {
-        self.totals.successes += swept;
+        self.successes += swept;
     }
 
     /// Admits a call, or says why not. May begin to probe, which is an event.
@@ -364,42 +367,52 @@ impl State {
         }
     }
 
-    /// When somebody who is refused now may be admitted by the passing of time alone; always after `now`.
+    /// When somebody who waits may be admitted by the passing of time alone; always after `now`.
     pub(crate) fn recheck_at(&self, now: Nanos) -> Option<Nanos> {
         match &self.phase {
-            Phase::Closed { ramp: Some(ramp) } => {
-                self.config.ramp.and_then(|rule| ramp.step(now, &rule)).map(|step| step.next)
-            }
             Phase::Open { until } => Some(*until),
             Phase::HalfOpen { probes, .. } => probes.next_end(now),
-            Phase::Closed { ramp: None } | Phase::ForcedOpen | Phase::ForcedClosed => None,
+            Phase::Closed { .. } | Phase::ForcedOpen | Phase::ForcedClosed => None,
         }
     }
 
-    /// Whether an admission that has not been used is still good.
-    pub(crate) fn holds(&mut self, ticket: Ticket, now: Nanos) -> bool {
+    /// Whether whoever wants to call is to wait behind a gate. A ramp keeps nobody waiting.
+    pub(crate) fn waits(&self, now: Nanos) -> bool {
+        !self.admits_unreserved() && self.would_refuse(now).is_some()
+    }
+
+    /// Whether nothing needs to be reserved for a call: it is admitted when it comes, or refused by a ramp.
+    pub(crate) fn admits_unreserved(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. } | Phase::ForcedClosed)
+    }
+
+    /// Whether the place of a probe that was reserved is still there.
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
         self.is_current(ticket)
-            && match &mut self.phase {
-                Phase::HalfOpen { probes, .. } => {
-                    probes.expire(now);
-                    probes.holds(ticket.word.serial())
-                }
-                _ => true,
+            && match &self.phase {
+                Phase::HalfOpen { probes, .. } => probes.holds(ticket.word.serial()),
+                _ => false,
             }
     }
 
-    /// Takes back an admission that was not used.
-    pub(crate) fn give_back(&mut self, ticket: Ticket) {
-        if !self.is_current(ticket) {
-            return;
-        }
+    /// Uses the place of a probe that was reserved; its lease and the call begin now.
+    pub(crate) fn begin(&mut self, ticket: Ticket, now: Nanos) -> Option<Ticket> {
+        let current = self.is_current(ticket);
         match &mut self.phase {
-            Phase::HalfOpen { probes, .. } => self.stirred |= probes.give_back(ticket.word.serial()),
-            Phase::Closed { ramp: Some(ramp) } if ticket.word.has(Word::RAMP) => {
-                ramp.give_back();
-                self.stirred = true;
+            Phase::HalfOpen { probes, .. } if current => {
+                let ends = now.saturating_add(nanos(self.config.probe_lease));
+                let start = if ticket.word.has(Word::START) { now } else { 0 };
+                probes.renew(ticket.word.serial(), ends).then_some(Ticket { start, ..ticket })
             }
-            _ => {}
+            _ => None,
+        }
+    }
+
+    /// Takes back the place of a probe that was reserved and not used.
+    pub(crate) fn give_back(&mut self, ticket: Ticket) {
+        let current = self.is_current(ticket);
+        if let Phase::HalfOpen { probes, .. } = &mut self.phase {
+            self.stirred |= current && probes.give_back(ticket.word.serial());
         }
     }
 
@@ -412,7 +425,6 @@ impl State {
         let heard = self.is_current(ticket)
             && match &mut self.phase {
                 Phase::HalfOpen { probes, .. } => {
-                    probes.expire(now.get());
                     self.stirred = true;
                     probes.give_back(ticket.word.serial())
                 }
@@ -453,7 +465,7 @@ impl State {
         let totals = &mut self.totals;
         match end {
             End::Judged(Outcome::Success) => {
-                totals.successes += 1;
+                self.successes += 1;
                 Some((false, None))
             }
             End::Judged(Outcome::Failure) => {
@@ -539,7 +551,10 @@ impl State {
     pub(crate) fn auto(&mut self, now: Nanos) -> Option<Event> {
         match self.phase {
             Phase::ForcedOpen => self.enter(Phase::HalfOpen { since: now, probes: HalfOpen::default() }),
-            Phase::ForcedClosed => self.start_closed(None, now),
+            Phase::ForcedClosed => {
+                self.backoff.closes(now);
+                self.start_closed(None, now);
+            }
             _ => return None,
         }
         Some(Event::Released)
@@ -603,6 +618,7 @@ impl State {
         };
         let tally =
             if matches!(self.phase, Phase::Closed { .. }) { self.rules.tally() } else { Tally::default() };
-        (state, tally, self.totals)
+        let successes = self.config.has_window().then_some(self.successes);
+        (state, tally, Totals { successes, ..self.totals })
     }
 }

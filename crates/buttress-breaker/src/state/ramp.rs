@@ -25,7 +25,7 @@ const ONE: u64 = 1_000_000;
 
 impl Ramp {
     pub(crate) fn new(since: Nanos) -> Self {
-        // One short of a whole call, so that the very first call passes whatever the share.
+        // A millionth short of a whole call, so that the first call passes, unless the share is nothing.
         Self { since, credit: ONE - 1 }
     }
 
@@ -62,10 +62,5 @@ impl Ramp {
     /// Counts one call that was refused before.
     pub(crate) fn refuse(&mut self, step: Step) {
         self.credit = self.credit.saturating_add(step.share);
-    }
-
-    /// A call that passed was not made after all.
-    pub(crate) fn give_back(&mut self) {
-        self.credit = self.credit.saturating_add(ONE);
     }
 }

@@ -134,7 +134,7 @@ impl TimeWindow {
         }
         // After a whole period every tenth is old, however many have passed.
         for turned in 0..(next - self.present).min(Self::TENTHS as u64) {
-            let index = (self.present + 1 + turned) as usize % Self::TENTHS;
+            let index = Self::index(self.present + 1 + turned);
             let old = std::mem::take(&mut self.tenths[index]);
             self.sum.calls -= old.calls;
             self.sum.failures -= old.failures;
@@ -154,8 +154,12 @@ impl TimeWindow {
         self.sum.add(failed, slow);
     }
 
+    fn index(tenth: u64) -> usize {
+        (tenth % Self::TENTHS as u64) as usize
+    }
+
     fn tenth_mut(&mut self) -> &mut Tally {
-        &mut self.tenths[self.present as usize % Self::TENTHS]
+        &mut self.tenths[Self::index(self.present)]
     }
 
     pub(crate) fn tally(&self) -> Tally {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use tokio::time::Sleep;
+use tokio::time::{self, Instant, timeout_at};
 
 pin_project! {
     /// Ends with the inner response, or with a refusal when the time is over.
@@ -20,16 +20,29 @@ pin_project! {
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
-        inner: F,
-        #[pin]
-        sleep: Option<Sleep>,
+        limited: Limited<F>,
         lane: Arc<Lane<Arc<Shared>>>,
     }
 }
 
-impl<F> ResponseFuture<F> {
-    pub(super) fn new(inner: F, sleep: Option<Sleep>, lane: Arc<Lane<Arc<Shared>>>) -> Self {
-        Self { inner, sleep, lane }
+pin_project! {
+    #[project = LimitedProj]
+    #[derive(Debug)]
+    enum Limited<F> {
+        // tokio's, and not a `Sleep` beside the future: it fires even if the future has used up the budget that
+        // tokio gives a task for one turn.
+        Until { #[pin] inner: time::Timeout<F> },
+        Never { #[pin] inner: F },
+    }
+}
+
+impl<F: Future> ResponseFuture<F> {
+    pub(super) fn new(inner: F, until: Option<Instant>, lane: Arc<Lane<Arc<Shared>>>) -> Self {
+        let limited = match until {
+            Some(until) => Limited::Until { inner: timeout_at(until, inner) },
+            None => Limited::Never { inner },
+        };
+        Self { limited, lane }
     }
 }
 
@@ -42,13 +55,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        // The response first: one that is there in time for this poll is never thrown away.
-        if let Poll::Ready(result) = this.inner.poll(cx) {
-            return Poll::Ready(result);
-        }
-        let Some(sleep) = this.sleep.as_pin_mut() else { return Poll::Pending };
-        ready!(sleep.poll(cx));
-        this.lane.timed_out.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(Err(Rejected::new("timeout", this.lane.name, Reason::TimedOut).into()))
+        // The response is asked for first: one that is there at this poll is never thrown away.
+        let in_time = match this.limited.project() {
+            LimitedProj::Until { inner } => ready!(inner.poll(cx)),
+            LimitedProj::Never { inner } => return inner.poll(cx),
+        };
+        Poll::Ready(in_time.unwrap_or_else(|_| {
+            this.lane.timed_out.fetch_add(1, Ordering::Relaxed);
+            Err(Rejected::new("timeout", this.lane.name, Reason::TimedOut).into())
+        }))
     }
 }

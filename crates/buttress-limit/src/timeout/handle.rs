@@ -39,7 +39,7 @@ impl Handle {
     /// The limit in force.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config::from(self.shared().limit())
+        Config::from(self.shared().limit().unwrap_or(Duration::MAX))
     }
 
     /// Puts another limit in force, for calls that begin from now on; calls in flight keep theirs.
@@ -69,8 +69,7 @@ impl Inspect for Handle {
         let Stats { timed_out, in_flight } = self.stats();
         sink.counter(&TIMED_OUT, &[], timed_out);
         sink.gauge(&IN_FLIGHT, &[], in_flight as f64);
-        let limit = self.shared().limit();
-        if limit < Duration::MAX {
+        if let Some(limit) = self.shared().limit() {
             sink.gauge(&LIMIT, &[], limit.as_secs_f64());
         }
     }

@@ -25,10 +25,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn limit(&self) -> Duration {
+    /// `None` is no limit.
+    pub(super) fn limit(&self) -> Option<Duration> {
         match self.limit.load(Ordering::Relaxed) {
-            u64::MAX => Duration::MAX,
-            nanos => Duration::from_nanos(nanos),
+            u64::MAX => None,
+            nanos => Some(Duration::from_nanos(nanos)),
         }
     }
 
@@ -56,6 +57,12 @@ impl TimeoutLayer {
     /// alone. A deadline that has passed refuses whatever does not answer at once.
     #[must_use]
     pub fn deadline<Req, D: Fn(&Req) -> Option<Instant>>(self, deadline: D) -> TimeoutLayer<D> {
+        self.deadline_with(deadline)
+    }
+
+    /// Reads a deadline from each request by a value of a type; see [`TimeoutLayer::deadline`].
+    #[must_use]
+    pub fn deadline_with<D>(self, deadline: D) -> TimeoutLayer<D> {
         TimeoutLayer { lanes: self.lanes, deadline }
     }
 }
@@ -76,7 +83,7 @@ impl<S, D: Clone> Layer<S> for TimeoutLayer<D> {
     }
 }
 
-/// Finds a request's own deadline: a closure given to [`TimeoutLayer::deadline`], or `()`, which finds none.
+/// Finds a request's own deadline. A closure `|req| Option<Instant>` is one; `()` finds none.
 pub trait Deadline<Req> {
     /// When the answer must be there, or `None` if the request does not say.
     fn deadline(&self, req: &Req) -> Option<Instant>;

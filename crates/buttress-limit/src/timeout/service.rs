@@ -3,7 +3,7 @@ use super::layer::{Deadline, Shared};
 use buttress_core::{Lanes, Rejected};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tower_service::Service;
 
 /// Ends the calls of `S` that take too long; made by [`TimeoutLayer`](super::TimeoutLayer).
@@ -45,8 +45,9 @@ where
     fn call(&mut self, req: Req) -> Self::Future {
         let lane = Arc::clone(self.lanes.here());
         let own = self.deadline.deadline(&req).map(Instant::from_std);
-        let limit = Instant::now().checked_add(lane.limit()); // None: too far away to be a limit
+        // No limit, or one too far away to be one, is `None`.
+        let limit = lane.limit().and_then(|limit| Instant::now().checked_add(limit));
         let until = [limit, own].into_iter().flatten().min();
-        ResponseFuture::new(self.inner.call(req), until.map(sleep_until), lane)
+        ResponseFuture::new(self.inner.call(req), until, lane)
     }
 }
