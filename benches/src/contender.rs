@@ -1,0 +1,164 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use tokio::runtime::{Builder, Runtime};
+use tower::Service;
+
+/// Makes calls, one after the other, through one thread's clone of a service.
+pub struct Runner {
+    /// Where a caller of a tower service would be: a tokio runtime that has timers. Each thread has its own.
+    runtime: Runtime,
+    calls: Calls,
+}
+
+type Calls = Box<dyn FnMut(u64, &Runtime) + Send>;
+
+/// Contenders that do the same work and are shown in one table.
+#[derive(Debug)]
+pub struct Suite {
+    /// What `cargo xtask compare` is asked for: the crate without `buttress-`.
+    pub name: &'static str,
+    /// In the order of the table.
+    pub contenders: Vec<Contender>,
+}
+
+/// One row of a comparison: a service, and what it is compared with.
+pub struct Contender {
+    name: &'static str,
+    against: Option<&'static str>,
+    burst: u64,
+    make: Box<dyn Fn(usize) -> Vec<Runner> + Send + Sync>,
+}
+
+impl Contender {
+    /// Names a service to measure. `make` gives a fresh one; its clones share whatever they share, and each
+    /// thread calls its own clone.
+    pub fn new<S>(name: &'static str, make: impl Fn() -> S + Send + Sync + 'static) -> Self
+    where
+        S: Service<u64> + Clone + Send + 'static,
+    {
+        let make = move |threads| {
+            let service = make();
+            (0..threads).map(|_| Runner::new(service.clone())).collect()
+        };
+        Self { name, against: None, burst: 5000, make: Box::new(make) }
+    }
+
+    /// Names the row that this one is an alternative to; the table shows how much slower it is.
+    #[must_use]
+    pub fn against(mut self, ours: &'static str) -> Self {
+        self.against = Some(ours);
+        self
+    }
+
+    /// Sets the number of calls in a burst: fewer where many would change what is measured.
+    #[must_use]
+    pub fn burst(mut self, calls: u64) -> Self {
+        self.burst = calls;
+        self
+    }
+
+    /// What the row is called; unique in its suite.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The row that this one is an alternative to.
+    #[must_use]
+    pub fn counterpart(&self) -> Option<&'static str> {
+        self.against
+    }
+
+    /// Calls per burst.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.burst
+    }
+
+    /// Runners over fresh state that they share, one for each thread. They are still cold.
+    #[must_use]
+    pub fn runners(&self, threads: usize) -> Vec<Runner> {
+        (self.make)(threads)
+    }
+
+    /// A runner over fresh state, warmed up.
+    #[must_use]
+    pub fn warm(&self) -> Runner {
+        let mut runner = self.runners(1).remove(0);
+        runner.warm_up();
+        runner
+    }
+}
+
+impl Runner {
+    fn new<S>(mut service: S) -> Self
+    where
+        S: Service<u64> + Send + 'static,
+    {
+        let mut request = 0_u64;
+        // What a caller does for a service that is ready: asks for readiness, calls, polls the future, which
+        // is on the stack.
+        let calls = move |calls, runtime: &Runtime| {
+            let mut cx = Context::from_waker(Waker::noop());
+            for _ in 0..calls {
+                request += 1;
+                match service.poll_ready(&mut cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => panic!("a contender does not fail to be ready"),
+                    Poll::Pending => wait(runtime, |cx| service.poll_ready(cx).map(drop)),
+                }
+                let mut future = pin!(service.call(black_box(request)));
+                if black_box(&future.as_mut().poll(&mut cx)).is_pending() {
+                    wait(runtime, |cx| future.as_mut().poll(cx).map(drop));
+                }
+            }
+        };
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime without I/O needs nothing from the system");
+        Self { runtime, calls: Box::new(calls) }
+    }
+
+    /// Makes that many calls.
+    pub fn run(&mut self, calls: u64) {
+        let _inside = self.runtime.enter();
+        (self.calls)(calls, &self.runtime);
+    }
+
+    /// Calls until windows are full and the breakers that shall be open are open. To be done on the thread
+    /// that is measured.
+    pub(crate) fn warm_up(&mut self) {
+        self.run(10_000);
+    }
+}
+
+/// Some opponents wait for a lock that the other thread holds: asks again a few times, which is kinder to
+/// them than to sleep at once, and then sleeps until it is woken.
+#[cold]
+#[inline(never)]
+fn wait(runtime: &Runtime, mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..100 {
+        if poll(&mut cx).is_ready() {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+    runtime.block_on(poll_fn(poll));
+}
+
+impl fmt::Debug for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contender").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
+    }
+}
