@@ -1,11 +1,11 @@
 //! `buttress-breaker`.
 
-use crate::{Contender, Fails, Inner};
+use crate::{Contender, Failed, Fails, Inner};
 use buttress_breaker::{
     Breaker, BreakerLayer, Breakers, Cancelled, Config, FailuresWithin, KeyedBreakerLayer, Ramp, SlowCalls,
     Window,
 };
-use buttress_core::Ratio;
+use buttress_core::{Error, Ratio};
 use std::num::NonZero;
 use std::time::Duration;
 use tower::Layer;
@@ -35,11 +35,12 @@ pub fn contenders() -> Vec<Contender> {
         Contender::new("buttress: gate mode", || layer(Config::default()).gate().layer(inner(Fails::Never))),
         Contender::new(COUNT_FAILING, || breaker(count(), Fails::Quarter)),
         Contender::new("buttress: default, 25 % failures", || breaker(Config::default(), Fails::Quarter)),
-        Contender::new(OPEN, || breaker(Config::default().open_for(HOUR), Fails::Always)),
+        Contender::new("buttress: default, Error<E>", || telling(Config::default(), Fails::Never)),
+        Contender::new(OPEN, || telling(Config::default().open_for(HOUR), Fails::Always)),
         Contender::new("buttress: forced open", || {
             let layer = layer(Config::default());
             layer.handle().force_open();
-            layer.layer(inner(Fails::Never))
+            layer.layer(Inner::<Error<Failed>>::new(Fails::Never))
         }),
         Contender::new("buttress: half-open probe", || breaker(probing(), Fails::Seldom)),
         Contender::new("buttress: keyed, 64 keys", || {
@@ -55,6 +56,11 @@ fn layer(config: Config) -> BreakerLayer {
 
 fn breaker(config: Config, fails: Fails) -> Breaker<Inner> {
     layer(config).layer(inner(fails))
+}
+
+/// With an error type that carries the whole refusal, 64 bytes, as `buttress::Error` does.
+fn telling(config: Config, fails: Fails) -> Breaker<Inner<Error<Failed>>> {
+    layer(config).layer(Inner::new(fails))
 }
 
 fn inner(fails: Fails) -> Inner {

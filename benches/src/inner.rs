@@ -1,4 +1,4 @@
-use buttress_core::Error;
+use buttress_core::{Error, Reason, Rejected};
 use std::fmt;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -16,6 +16,27 @@ impl fmt::Display for Failed {
 }
 
 impl std::error::Error for Failed {}
+
+/// The smallest error that can carry a refusal, as an application's own might: what failed, and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Small {
+    /// The service failed.
+    Failed,
+    /// A layer refused.
+    Refused(Reason),
+}
+
+impl From<Failed> for Small {
+    fn from(_: Failed) -> Self {
+        Self::Failed
+    }
+}
+
+impl From<Rejected> for Small {
+    fn from(rejected: Rejected) -> Self {
+        Self::Refused(rejected.reason())
+    }
+}
 
 impl From<Failed> for Error<Failed> {
     fn from(failed: Failed) -> Self {
@@ -39,9 +60,10 @@ pub enum Fails {
 /// The service under every contender: always ready, answers at once.
 ///
 /// The error type is a parameter, since ours must take a refusal and the opponents' need not: each
-/// contender moves no larger error about than it has to.
+/// contender moves no larger error about than it has to. Where a refusal is what is measured, ours carries all of
+/// it.
 #[derive(Debug)]
-pub struct Inner<E = Error<Failed>> {
+pub struct Inner<E = Small> {
     /// A request with all of these bits fails. Data and not a type, so that the compiler cannot know the
     /// answer, and one and the same test for all contenders.
     mask: u64,

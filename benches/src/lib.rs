@@ -19,4 +19,4 @@ mod contender;
 mod inner;
 
 pub use contender::{Contender, Runner, Suite};
-pub use inner::{Failed, Fails, Inner};
+pub use inner::{Failed, Fails, Inner, Small};

@@ -17,7 +17,7 @@ pub const BARE: &str = "bare service";
 pub fn contenders() -> Vec<Contender> {
     vec![
         bare(),
-        Contender::new("bare, with our error", || Inner::<Error<Failed>>::new(Fails::Never)),
+        Contender::new("bare, Error<E>", || Inner::<Error<Failed>>::new(Fails::Never)),
         Contender::new("boxed future", || {
             let mut inner = inner();
             service_fn(move |request| Box::pin(inner.call(request)))

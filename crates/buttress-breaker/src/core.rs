@@ -18,7 +18,7 @@ use crate::handle::{Stats, WindowStats};
 use crate::primitive::{AtomicU64, Mutex, Ordering};
 use crate::state::{End, Nanos, Now, Refusal, State, Ticket};
 use crate::word::{Kind, Word};
-use buttress_core::Name;
+use buttress_core::{Name, Reason};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -275,39 +275,51 @@ impl Core {
     }
 
     /// The refusal of an open breaker whose time is not over.
+    #[inline]
     fn still_open(&self, mut clock: impl FnMut() -> Instant) -> Option<Refusal> {
         let (now, until) = (self.nanos(clock()), self.hot.until.load(Ordering::Relaxed));
         (now < until).then(|| Refusal::open(until, now))
     }
 
+    #[inline]
     fn count_refusal(&self, lane: usize) {
         self.lanes[lane].refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Why the next call would be refused at this moment, if it would; changes nothing.
+    #[inline]
     pub(crate) fn would_refuse(&self, mut clock: impl FnMut() -> Instant) -> Option<Refusal> {
         match self.word().kind() {
             Kind::ForcedOpen => Some(Refusal::NO_TIME),
             Kind::ForcedClosed => None,
             Kind::Open => self.still_open(clock),
-            Kind::Closed | Kind::HalfOpen => {
-                let now = self.nanos(clock());
-                self.cold.lock().state.would_refuse(now)
-            }
+            Kind::Closed | Kind::HalfOpen => self.would_refuse_locked(clock()),
         }
+    }
+
+    #[inline(never)]
+    fn would_refuse_locked(&self, now: Instant) -> Option<Refusal> {
+        let now = self.nanos(now);
+        self.cold.lock().state.would_refuse(now)
     }
 
     /// A call is refused, by `refusal`, on the word of [`Core::would_refuse`].
+    #[inline]
     pub(crate) fn refused(&self, lane: usize, refusal: Refusal, clock: impl FnOnce() -> Instant) {
         self.count_refusal(lane);
-        if refusal.reason == buttress_core::Reason::Overloaded {
-            let now = self.nanos(clock());
-            self.step(|state| state.refused(now));
+        if refusal.reason == Reason::Overloaded {
+            self.refused_by_ramp(clock());
         }
     }
 
-    /// Takes in a success of an unchanged, closed breaker without a lock; false leaves it to
-    /// [`Core::finish`], with the time if it was read.
+    #[cold]
+    fn refused_by_ramp(&self, now: Instant) {
+        let now = self.nanos(now);
+        self.step(|state| state.refused(now));
+    }
+
+    /// Takes in a success of an unchanged, closed breaker without a lock, or leaves it to [`Core::finish`], with
+    /// the time if it was read.
     #[inline]
     pub(crate) fn succeed(
         &self,

@@ -2,7 +2,6 @@
 use crate::Ramp;
 use crate::core::{Core, Place};
 use crate::event::Event;
-use crate::service::Mode;
 use crate::{Breaker, Config, Handle, now};
 use buttress_core::{AnyError, Lanes, Name, Observe, Outcome};
 use std::fmt;
@@ -90,8 +89,7 @@ impl<S, C: Clone, O: Clone> Layer<S> for BreakerLayer<C, O> {
     type Service = Breaker<S, C, O>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let mode = if self.gate { Mode::gate() } else { Mode::reject() };
-        Breaker::new(inner, self.lanes.clone(), mode, self.classify.clone(), self.observe.clone())
+        Breaker::new(inner, self.lanes.clone(), self.gate, self.classify.clone(), self.observe.clone())
     }
 }
 

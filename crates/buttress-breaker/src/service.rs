@@ -1,9 +1,9 @@
-use crate::core::Place;
+use crate::core::{Core, Place};
 use crate::event::Event;
 use crate::future::{Call, ResponseFuture};
 use crate::gate::Gate;
 use crate::now;
-use crate::state::{Refusal, Ticket};
+use crate::state::Refusal;
 use buttress_core::{AnyError, Classify, Lanes, Observe, Rejected};
 use std::fmt;
 use std::sync::Arc;
@@ -16,33 +16,20 @@ use tower_service::Service;
 /// clone shares the breaker and holds nothing of the original's: no reservation, no place in a queue.
 pub struct Breaker<S, C = AnyError, O = ()> {
     inner: S,
+    core: Arc<Core>,
     lanes: Lanes<Place>,
-    mode: Mode,
+    /// What `poll_ready` has decided for the next call, if that is to be refused.
+    refusal: Option<Refusal>,
+    /// Keeps calls that would be refused waiting; without it they come, and are refused. Boxed: few have one.
+    gate: Option<Box<Gate>>,
     classify: C,
     observe: O,
 }
 
-/// How calls that would be refused are kept out.
-pub(crate) enum Mode {
-    /// Lets them come, and refuses; holds what `poll_ready` has decided for the next call.
-    Reject(Option<Refusal>),
-    /// Keeps them waiting.
-    Gate(Gate),
-}
-
-impl Mode {
-    pub(crate) fn reject() -> Self {
-        Mode::Reject(None)
-    }
-
-    pub(crate) fn gate() -> Self {
-        Mode::Gate(Gate::default())
-    }
-}
-
 impl<S, C, O> Breaker<S, C, O> {
-    pub(crate) fn new(inner: S, lanes: Lanes<Place>, mode: Mode, classify: C, observe: O) -> Self {
-        Self { inner, lanes, mode, classify, observe }
+    pub(crate) fn new(inner: S, lanes: Lanes<Place>, gate: bool, classify: C, observe: O) -> Self {
+        let core = Arc::clone(&lanes.here().core);
+        Self { inner, core, lanes, refusal: None, gate: gate.then(Box::default), classify, observe }
     }
 }
 
@@ -59,96 +46,106 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let core = &self.lanes.here().core;
-        if core.admits_all() {
-            // Whatever an earlier poll has decided, or waits for, is out of date.
-            match &mut self.mode {
-                Mode::Reject(refusal) => *refusal = None,
-                Mode::Gate(gate) => gate.stop_waiting(core),
-            }
-            return self.inner.poll_ready(cx);
+        if !self.core.admits_all() {
+            return self.poll_ready_rare(cx);
         }
-        self.poll_ready_rare(cx)
+        // Whatever an earlier poll has decided, or waits for, is out of date.
+        self.refusal = None;
+        if let Some(gate) = &mut self.gate {
+            gate.stop_waiting(&self.core);
+        }
+        self.inner.poll_ready(cx)
     }
 
     #[inline]
     fn call(&mut self, req: Req) -> Self::Future {
-        // What is not ours may panic, and so comes before there is anything to lose.
-        let (classify, observe) = (self.classify.clone(), self.observe.clone());
-        let place = self.lanes.here();
-        let (ticket, event) = match (&self.mode, place.core.admit(now)) {
-            (Mode::Reject(None) | Mode::Gate(_), Some(ticket)) => (ticket, None),
-            _ => match self.admit_rare() {
-                Ok(admitted) => admitted,
-                Err(refusal) => return ResponseFuture::refused(self.lanes.here().core.name(), refusal),
-            },
-        };
-        let place = Arc::clone(self.lanes.here());
-        let mut call = Call::new(Some(place), ticket, classify, observe);
-        call.tell(event);
-        let inner = call.run(|| self.inner.call(req));
-        ResponseFuture::admitted(inner, call)
+        match self.core.admit(now) {
+            Some(ticket) if self.refusal.is_none() => {
+                let (classify, observe) = (self.classify.clone(), self.observe.clone());
+                self.make(req, Call::new(Some(Arc::clone(self.lanes.here())), ticket, classify, observe))
+            }
+            _ => self.call_rare(req),
+        }
     }
 }
 
 impl<S, C, O> Breaker<S, C, O> {
-    /// Readiness of a breaker that does not simply let everything pass.
+    #[inline]
+    fn make<Req>(&mut self, req: Req, mut call: Call<C, O>) -> ResponseFuture<S::Future, C, O>
+    where
+        S: Service<Req>,
+        O: Observe<Event>,
+    {
+        let inner = call.run(|| self.inner.call(req));
+        ResponseFuture::admitted(inner, call)
+    }
+
+    /// Readiness of a breaker that does not simply let everything pass. What is rare is out of line, so that the
+    /// compiler makes no room for it in the frame of what is not.
     #[inline(never)]
     fn poll_ready_rare<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
     where
         S: Service<Req>,
         O: Observe<Event>,
     {
-        let core = &self.lanes.here().core;
-        match &mut self.mode {
-            Mode::Reject(refusal) => {
-                *refusal = core.would_refuse(now);
-                if refusal.is_some() { Poll::Ready(Ok(())) } else { self.inner.poll_ready(cx) }
+        let inner = &mut self.inner;
+        match &mut self.gate {
+            None => {
+                self.refusal = self.core.would_refuse(now);
+                if self.refusal.is_some() { Poll::Ready(Ok(())) } else { inner.poll_ready(cx) }
             }
-            Mode::Gate(gate) => {
-                let inner = &mut self.inner;
-                gate.poll_ready(core, cx, |cx| inner.poll_ready(cx), |event| self.observe.observe(event))
+            Some(gate) => {
+                let observe = |event| self.observe.observe(event);
+                gate.poll_ready(&self.core, cx, |cx| inner.poll_ready(cx), observe)
             }
         }
     }
 
-    /// Admission of a call that something speaks against, or that was reserved.
+    /// A call that something speaks against, or that has a reservation.
     #[inline(never)]
-    fn admit_rare(&mut self) -> Result<(Ticket, Option<Event>), Refusal> {
-        let place = self.lanes.here();
-        match &mut self.mode {
-            Mode::Reject(refusal) => {
-                // Refused even if it has closed in between: the inner service was not readied.
-                if let Some(refusal) = refusal.take() {
-                    place.core.refused(place.lane, refusal, now);
-                    return Err(refusal);
-                }
-            }
-            Mode::Gate(gate) => {
-                if let Some(ticket) = gate.take_reserved(&place.core) {
-                    return Ok((ticket, None));
-                }
-            }
+    fn call_rare<Req>(&mut self, req: Req) -> ResponseFuture<S::Future, C, O>
+    where
+        S: Service<Req>,
+        C: Clone,
+        O: Observe<Event> + Clone,
+    {
+        let lane = self.lanes.here().lane;
+        // Refused even if it has closed in between: the inner service was not readied.
+        if let Some(refusal) = self.refusal.take() {
+            self.core.refused(lane, refusal, now);
+            return ResponseFuture::refused(self.core.name(), refusal);
         }
-        place.core.admit_rare(place.lane, now)
+        // What is not ours may panic, and so is cloned before there is the place of a probe to lose.
+        let (classify, observe) = (self.classify.clone(), self.observe.clone());
+        let reserved = self.gate.as_mut().and_then(|gate| gate.take_reserved(&self.core));
+        let admitted = match reserved {
+            Some(ticket) => Ok((ticket, None)),
+            None => self.core.admit_rare(lane, now),
+        };
+        match admitted {
+            Ok((ticket, event)) => {
+                let place = Some(Arc::clone(self.lanes.here()));
+                let call = Call::new(place, ticket, classify, observe);
+                call.tell(event);
+                self.make(req, call)
+            }
+            Err(refusal) => ResponseFuture::refused(self.core.name(), refusal),
+        }
     }
 }
 
 impl<S: Clone, C: Clone, O: Clone> Clone for Breaker<S, C, O> {
     fn clone(&self) -> Self {
         // Written by hand: what poll_ready has reserved or decided stays with the original.
-        let mode = match self.mode {
-            Mode::Reject(_) => Mode::reject(),
-            Mode::Gate(_) => Mode::gate(),
-        };
-        Self::new(self.inner.clone(), self.lanes.clone(), mode, self.classify.clone(), self.observe.clone())
+        let (classify, observe) = (self.classify.clone(), self.observe.clone());
+        Self::new(self.inner.clone(), self.lanes.clone(), self.gate.is_some(), classify, observe)
     }
 }
 
 impl<S, C, O> Drop for Breaker<S, C, O> {
     fn drop(&mut self) {
-        if let Mode::Gate(gate) = &mut self.mode {
-            gate.leave(&self.lanes.here().core);
+        if let Some(gate) = &mut self.gate {
+            gate.leave(&self.core);
         }
     }
 }
@@ -157,7 +154,7 @@ impl<S: fmt::Debug, C, O> fmt::Debug for Breaker<S, C, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker")
             .field("inner", &self.inner)
-            .field("core", &self.lanes.here().core)
+            .field("core", &self.core)
             .finish_non_exhaustive()
     }
 }

@@ -65,6 +65,7 @@ impl Word {
         self.0 & flags != 0
     }
 
+    #[inline]
     pub(crate) fn kind(self) -> Kind {
         match self.0 & Self::KIND {
             0 => Kind::Closed,

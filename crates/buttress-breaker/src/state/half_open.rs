@@ -30,10 +30,10 @@ impl HalfOpen {
     /// Takes a place for a probe and returns its serial, or `None` if all `probes` are taken. Only now do those
     /// whose lease is over lose their places: as long as nobody asks for them, they are heard.
     pub(crate) fn take(&mut self, now: Nanos, probes: u8, lease: Nanos) -> Option<u16> {
-        self.leases.retain(|lease| lease.ends > now);
-        if self.leases.len() >= probes.into() {
+        if !self.has_room(now, probes) {
             return None;
         }
+        self.leases.retain(|lease| lease.ends > now);
         // A serial comes round again after 32767 probes; skip those that still run.
         let serial = loop {
             self.last_serial = if self.last_serial >= Word::LAST_SERIAL { 1 } else { self.last_serial + 1 };

@@ -66,10 +66,12 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    #[inline]
     fn until(reason: Reason, until: Nanos, now: Nanos) -> Self {
         Self { reason, after: Some(Duration::from_nanos(until.saturating_sub(now))) }
     }
 
+    #[inline]
     pub(crate) fn open(until: Nanos, now: Nanos) -> Self {
         Self::until(Reason::Unavailable, until, now)
     }
