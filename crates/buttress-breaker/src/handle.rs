@@ -71,7 +71,7 @@ impl fmt::Display for State {
         match self {
             State::Recovering { admitted } => write!(f, "recovering, {admitted} admitted"),
             State::Open { remaining: Duration::ZERO } => f.write_str("open, due for a probe"),
-            State::Open { remaining } => write!(f, "open for another {remaining:?}"),
+            State::Open { remaining } => write!(f, "open for another {:.1} s", remaining.as_secs_f64()),
             other => f.write_str(&Self::NAMES[other.index()].replace('_', " ")),
         }
     }

@@ -92,7 +92,11 @@ impl fmt::Display for Rejected {
         let Self { layer, name, reason, retry_after } = self;
         write!(f, "{layer} `{name}` refused the call: {reason}")?;
         match retry_after {
-            Some(wait) => write!(f, ", retry after {wait:?}"),
+            // For people: whole milliseconds, and never less than it is.
+            Some(wait) => {
+                let millis = wait.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX);
+                write!(f, ", retry after {:?}", Duration::from_millis(millis))
+            }
             None => Ok(()),
         }
     }
@@ -202,6 +206,20 @@ mod tests {
         let wrapped = std::io::Error::other(crate::Error::<std::io::Error>::Rejected(refused));
         assert_eq!(Rejected::find(&wrapped), Some(refused));
         assert_eq!(Rejected::find(&std::io::Error::other("else")), None);
+    }
+
+    #[test]
+    fn a_time_is_printed_in_whole_milliseconds_rounded_up() {
+        let refused = Rejected::new("pool", Name::from("db"), Reason::Unavailable);
+        for (wait, printed) in [
+            (Duration::ZERO, "0ns"),
+            (Duration::from_nanos(1), "1ms"),
+            (Duration::from_micros(4_987_898), "4.988s"),
+            (Duration::from_secs(60), "60s"),
+        ] {
+            assert!(refused.after(wait).to_string().ends_with(&format!("after {printed}")), "{printed}");
+        }
+        let _ = refused.after(Duration::MAX).to_string();
     }
 
     #[test]
