@@ -1,0 +1,162 @@
+//! One load per key: who loads, who waits, and who takes over.
+//!
+//! A [`Flight`] is a load that is under way. As long as it is *listed* in its shard, beside the entries and under
+//! the same lock, its result may be stored: an invalidation takes the entry **and** unlists the flight, and that is
+//! all that makes it final. Nothing is read or written for it on the way of a hit.
+//!
+//! Locks are taken in the order shard, flight. Under them runs no code that is not ours but `Hash`, `Eq` and
+//! `Clone`; wakers are called and values dropped after both are released.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::task::Waker;
+
+/// A load that is under way, or was.
+#[derive(Debug)]
+pub(crate) struct Flight<K, V> {
+    pub(crate) key: K,
+    pub(crate) hash: u64,
+    pub(crate) state: Mutex<State<V>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State<V> {
+    outcome: Option<Outcome<V>>,
+    /// Those who wait, oldest first; `None` has left. The first has the number `first`.
+    waiters: VecDeque<Option<Waker>>,
+    first: u64,
+    /// The waiter who is to take over.
+    heir: Option<u64>,
+    /// A load has panicked; another that does fails the flight.
+    panicked: bool,
+}
+
+/// What came of a flight, for those who waited.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome<V> {
+    Loaded(V),
+    Failed,
+    /// A younger flight has the place: ask again.
+    Moved,
+}
+
+/// What a waiter is told when it looks.
+pub(crate) enum Look<V> {
+    Done(Outcome<V>),
+    /// It is to take over.
+    Heir,
+    Wait,
+}
+
+/// Wakers to call once the locks are released.
+#[must_use]
+pub(crate) struct Wake(Vec<Waker>);
+
+impl Wake {
+    pub(crate) const NOBODY: Self = Self(Vec::new());
+
+    pub(crate) fn all(self) {
+        for waker in self.0 {
+            waker.wake();
+        }
+    }
+}
+
+impl<K, V> Flight<K, V> {
+    pub(crate) fn new(key: K, hash: u64) -> Self {
+        let state = State { outcome: None, waiters: VecDeque::new(), first: 0, heir: None, panicked: false };
+        Self { key, hash, state: Mutex::new(state) }
+    }
+}
+
+impl<V> State<V> {
+    /// Joins those who wait.
+    pub(crate) fn join(&mut self) -> u64 {
+        self.waiters.push_back(Some(Waker::noop().clone()));
+        self.first + self.waiters.len() as u64 - 1
+    }
+
+    fn waiter(&mut self, id: u64) -> Option<&mut Option<Waker>> {
+        let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
+        self.waiters.get_mut(index)
+    }
+
+    /// What there is for the waiter `id`; leaves the waker if there is nothing yet, and hands out the old one to be
+    /// dropped later.
+    pub(crate) fn look(&mut self, id: u64, waker: &Waker) -> (Look<V>, Option<Waker>)
+    where
+        V: Clone,
+    {
+        if let Some(outcome) = &self.outcome {
+            return (Look::Done(outcome.clone()), None);
+        }
+        if self.heir == Some(id) {
+            return (Look::Heir, None);
+        }
+        let old = match self.waiter(id) {
+            Some(Some(old)) if old.will_wake(waker) => None,
+            Some(place) => place.replace(waker.clone()),
+            None => None,
+        };
+        (Look::Wait, old)
+    }
+
+    /// Leaves; if it was the heir, the next one is, and is woken. `None`: there is nobody to take over.
+    pub(crate) fn leave(&mut self, id: u64) -> (Option<Waker>, Option<Wake>) {
+        let old = self.waiter(id).and_then(Option::take);
+        while let Some(None) = self.waiters.front() {
+            self.waiters.pop_front();
+            self.first += 1;
+        }
+        if self.heir != Some(id) || self.outcome.is_some() {
+            return (old, Some(Wake::NOBODY));
+        }
+        (old, self.hand_over())
+    }
+
+    /// Chooses the oldest waiter as heir; `None` if nobody waits.
+    pub(crate) fn hand_over(&mut self) -> Option<Wake> {
+        let oldest = self.waiters.iter().position(Option::is_some);
+        self.heir = oldest.map(|index| self.first + index as u64);
+        let waker = self.waiters.get(oldest?)?.clone();
+        Some(Wake(waker.into_iter().collect()))
+    }
+
+    /// The heir takes over: it is no longer among those who wait.
+    pub(crate) fn take_over(&mut self, id: u64) -> Option<Waker> {
+        self.heir = None;
+        let old = self.waiter(id).and_then(Option::take);
+        while let Some(None) = self.waiters.front() {
+            self.waiters.pop_front();
+            self.first += 1;
+        }
+        old
+    }
+
+    /// Whether anybody waits for it.
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.waiters.iter().any(Option::is_some)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Ends it. What has ended before stays as it is.
+    pub(crate) fn end(&mut self, outcome: Outcome<V>) -> (Wake, Option<Outcome<V>>) {
+        if self.outcome.is_some() {
+            return (Wake::NOBODY, Some(outcome));
+        }
+        self.outcome = Some(outcome);
+        // They stay in their places, from which they leave by themselves.
+        let wakers = self.waiters.iter().flatten().cloned().collect();
+        (Wake(wakers), None)
+    }
+
+    /// A load has panicked. The first one is handed over; a second fails everybody, or a key that always panics
+    /// would take its callers one after the other.
+    pub(crate) fn panics_again(&mut self) -> bool {
+        std::mem::replace(&mut self.panicked, true)
+    }
+}
