@@ -13,6 +13,9 @@
 //! curl localhost:5057/status
 //! ```
 //!
+//! It is a template for what stands *behind* something that faces clients: it bounds neither the number of connections
+//! nor the time that a request's head, or a response's body, takes.
+//!
 //! The sixth of these is refused without asking the upstream. So is then a `POST /chaos` that would put it
 //! right, until the breaker lets a probe through; the upstream's own address, printed at the start, always
 //! takes one.
@@ -154,7 +157,10 @@ async fn run(args: Args) -> Result<(), String> {
     // Whoever started the gateway may not care for the line, and have closed the pipe.
     let _ = writeln!(io::stdout(), "{ready}");
 
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        ended = &mut server => return Err(format!("the server ended by itself: {ended:?}")),
+    }
     log(format_args!(
         "draining for at most {}; again to stop at once",
         humantime::format_duration(args.drain)

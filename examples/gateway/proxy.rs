@@ -51,8 +51,12 @@ fn outward(mut request: Request, Upstream(authority): &Upstream) -> Request {
     let headers = request.headers_mut();
     drop_hop_by_hop(headers);
     headers.append(VIA, HeaderValue::from_static("1.1 gateway"));
+    // What the client says of itself is not passed on as if the gateway had said it. Of `X-Forwarded-For` only the
+    // last hop is the gateway's own word.
+    for claimed in ["forwarded", "x-real-ip", "x-forwarded-host"] {
+        headers.remove(claimed);
+    }
     headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
-    headers.remove("x-forwarded-host");
     // Where there is no `Host`, the client sets the upstream's.
     let host = headers.remove(HOST);
     if let Some(host) = asked.or(host) {

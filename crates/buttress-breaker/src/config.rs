@@ -253,6 +253,10 @@ mod off {
             Ok(None)
         }
 
+        fn visit_some<D: Deserializer<'de>>(self, rule: D) -> Result<Option<T>, D::Error> {
+            deserialize(rule)
+        }
+
         fn visit_none<E: Error>(self) -> Result<Option<T>, E> {
             Ok(None)
         }

@@ -91,11 +91,17 @@ impl fmt::Display for Cause {
     }
 }
 
-/// An [`Event`] of the breaker of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An [`Event`] of the breaker of one key. `Debug` does not print the key: keys are often names of customers.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Keyed<K> {
     /// Whose breaker it is.
     pub key: K,
     /// What happened.
     pub event: Event,
+}
+
+impl<K> fmt::Debug for Keyed<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").field("event", &self.event).finish_non_exhaustive()
+    }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(crate) struct Gate {
     /// The place of a probe that `poll_ready` has taken and `call` has not used yet.
     reserved: Option<Ticket>,
-    /// The place of this service's waker among those that wait.
+    /// The place of this service's waker among those that wait. Every step that may let somebody in empties it.
     waiting: Option<u64>,
     /// Wakes this service when time alone may let it in. Made when it first has to wait.
     timer: Option<Pin<Box<Sleep>>>,
@@ -75,19 +75,13 @@ impl Gate {
         core.begin(self.reserved.take()?, now())
     }
 
-    /// Leaves the queue: there is nothing to wait for any more.
-    #[inline]
-    pub(crate) fn stop_waiting(&mut self, core: &Core) {
-        if let Some(id) = self.waiting.take() {
-            core.stop_waiting(id);
-        }
-    }
-
     /// Gives back whatever is held.
     pub(crate) fn leave(&mut self, core: &Core) {
         if let Some(ticket) = self.reserved.take() {
             core.give_back(ticket);
         }
-        self.stop_waiting(core);
+        if let Some(id) = self.waiting.take() {
+            core.stop_waiting(id);
+        }
     }
 }

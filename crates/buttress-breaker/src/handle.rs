@@ -98,8 +98,8 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Calls judged a success; `None` without a window ([`Config::failure_ratio`] or [`Config::slow_calls`]), since
-    /// then a success writes nothing, and that is why it is so cheap.
+    /// Calls judged a success; `None` if there ever was a time without a window ([`Config::failure_ratio`] or
+    /// [`Config::slow_calls`]), since then a success writes nothing, and that is why it is so cheap.
     pub successes: Option<u64>,
     /// Calls judged a failure.
     pub failures: u64,
@@ -120,12 +120,24 @@ pub struct Totals {
     pub opened: u64,
 }
 
+impl Totals {
+    /// The sum of none.
+    pub(crate) const NONE: Self = Self {
+        successes: Some(0),
+        failures: 0,
+        ignored: 0,
+        cancelled: 0,
+        panicked: 0,
+        late: 0,
+        refused: 0,
+        slow: 0,
+        opened: 0,
+    };
+}
+
 impl std::ops::AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
-        self.successes = match (self.successes, other.successes) {
-            (Some(one), Some(other)) => Some(one + other),
-            (one, other) => one.or(other),
-        };
+        self.successes = self.successes.zip(other.successes).map(|(one, other)| one + other);
         self.failures += other.failures;
         self.ignored += other.ignored;
         self.cancelled += other.cancelled;

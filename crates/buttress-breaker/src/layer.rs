@@ -30,7 +30,8 @@ impl BreakerLayer {
 }
 
 impl<C, O> BreakerLayer<C, O> {
-    /// Judges results by a closure `|result: Result<&T, &E>| -> Outcome`.
+    /// Judges results by a closure `|result| -> Outcome`. Where it calls methods of the response or the error, say what
+    /// they are: `|result: Result<&_, &io::Error>|`.
     #[must_use]
     pub fn classify<T, E, F>(self, classify: F) -> BreakerLayer<F, O>
     where

@@ -1,11 +1,12 @@
-//! The atomics, under loom: every interleaving of two threads with at most two preemptions.
+//! The atomics, under loom: every interleaving of two threads, up to the number of preemptions that is set.
 //!
 //! `cargo xtask loom` runs these.
 
 use crate::core::{Core, Reserved};
 use crate::event::Event;
 use crate::state::{End, Ticket};
-use crate::{Config, State, Window};
+use crate::word::Word;
+use crate::{Config, SlowCalls, State, Window};
 use buttress_core::{Outcome, Ratio};
 use loom::sync::Arc;
 use loom::thread;
@@ -194,6 +195,40 @@ fn loom_reconfigure_loses_no_call_in_flight() {
         model.core.reconfigure(counting(100, 50).consecutive_failures(NonZeroU32::new(9)), model.at);
         thread.join().unwrap();
         assert_eq!(model.core.view(model.at).window.calls, 1, "the same window goes on");
+    });
+}
+
+#[test]
+fn loom_a_call_that_sees_a_rule_sees_its_threshold() {
+    loom::model(|| {
+        let model = Model::new(counting(100, 100));
+        let thread = spawn(&model, |model| {
+            let slow = SlowCalls { over: Duration::ZERO, ratio: Ratio::FULL };
+            model.core.reconfigure(counting(100, 100).slow_calls(slow), model.at);
+        });
+        let ticket = model.core.admit(|| model.at).unwrap();
+        if ticket.word.has(Word::SLOW) {
+            let fast = model.core.succeed(0, ticket, || model.at);
+            assert!(fast.is_err(), "every call is slow, but the threshold of the rule was not seen");
+        }
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_call_that_sees_it_open_sees_until_when() {
+    loom::model(|| {
+        let model = Model::new(streak(1));
+        let failed = model.admit().unwrap();
+        let thread = spawn(&model, move |model| model.end(0, failed, FAILURE));
+        let refused = model.core.would_refuse(|| model.at);
+        if let Some(refusal) = refused {
+            assert_eq!(refusal.after, Some(SECOND));
+        } else {
+            // Closed when it looked: never open with its time over.
+            assert!(model.core.admit_rare(0, || model.at).map_or(true, |(_, event)| event.is_none()));
+        }
+        thread.join().unwrap();
     });
 }
 

@@ -49,11 +49,7 @@ where
         if !self.core.admits_all() {
             return self.poll_ready_rare(cx);
         }
-        // Whatever an earlier poll has decided, or waits for, is out of date.
-        self.refusal = None;
-        if let Some(gate) = &mut self.gate {
-            gate.stop_waiting(&self.core);
-        }
+        self.refusal = None; // what an earlier poll has decided is out of date
         self.inner.poll_ready(cx)
     }
 

@@ -214,6 +214,31 @@ async fn a_service_that_got_in_waits_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_probes_allowed_wake_those_who_wait() {
+    let (mut one, handle) = gated(config().probe_lease(1000 * SECOND));
+    let mut two = one.clone();
+    trip(&mut one).await;
+    one.ready().await.unwrap();
+    let start = Instant::now();
+    let waiting = tokio::spawn(async move { two.ready().await.map(|_| ()) });
+    tokio::task::yield_now().await;
+    handle.reconfigure(handle.config().probes(NonZeroU8::new(2).unwrap()));
+    waiting.await.unwrap().unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_place_went_to_another_waits_again() {
+    let (mut one, _) = gated(config().probe_lease(5 * SECOND));
+    let mut two = one.clone();
+    trip(&mut one).await;
+    one.ready().await.unwrap();
+    advance(5 * SECOND).await;
+    assert!(two.ready().now_or_never().is_some(), "the lease of the first is over");
+    assert!(one.ready().now_or_never().is_none(), "it has no place any more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waker_that_uses_the_breaker_when_it_is_dropped_does_no_harm() {
     struct Looks(Handle);
     impl Wake for Looks {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::future::pending;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -291,4 +291,54 @@ fn a_hold_is_there_when_the_call_returns() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn a_busy_key_is_kept_once_however_often_others_want_its_place() {
+    #[derive(Debug)]
+    struct Alive(u32, Arc<AtomicUsize>);
+    impl Alive {
+        fn new(key: u32, alive: &Arc<AtomicUsize>) -> Self {
+            alive.fetch_add(1, Ordering::Relaxed);
+            Self(key, Arc::clone(alive))
+        }
+    }
+    impl Clone for Alive {
+        fn clone(&self) -> Self {
+            Self::new(self.0, &self.1)
+        }
+    }
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    impl PartialEq for Alive {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    impl Eq for Alive {}
+    impl std::hash::Hash for Alive {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+
+    let alive = Arc::new(AtomicUsize::new(0));
+    let of = Arc::clone(&alive);
+    let breakers = Breakers::<Alive>::new("busy", Config::default()).max_keys(NonZeroUsize::MIN);
+    let mut service =
+        KeyedBreakerLayer::new(&breakers, move |request: &Request| request.0.map(|key| Alive::new(key, &of)))
+            .layer(service_fn(answer));
+    let mut call = |request| {
+        std::future::poll_fn(|cx| service.poll_ready(cx)).now_or_never().map(|_| service.call(request))
+    };
+    let running = call((Some(1), Hang));
+    for _ in 0..1000 {
+        drop(call((Some(2), Hang)));
+        drop(call((Some(1), Hang)));
+    }
+    assert!(alive.load(Ordering::Relaxed) < 10, "{}", alive.load(Ordering::Relaxed));
+    drop(running);
 }

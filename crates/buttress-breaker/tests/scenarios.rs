@@ -705,6 +705,17 @@ async fn without_a_window_successes_are_not_counted_and_not_shown() {
     assert_eq!((handle.stats().totals.successes, handle.stats().totals.failures), (None, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn successes_that_were_not_all_counted_are_not_shown() {
+    let (mut service, handle, _) = breaker(share(Window::Time(SECOND), 1));
+    calls(&mut service, Succeed, 5).await;
+    assert_eq!(handle.stats().totals.successes, Some(5));
+    handle.reconfigure(streak(5));
+    calls(&mut service, Succeed, 5).await;
+    handle.reconfigure(share(Window::Time(SECOND), 1));
+    assert_eq!(handle.stats().totals.successes, None);
+}
+
 #[test]
 fn no_configuration_is_too_much() {
     let times = [Duration::ZERO, Duration::from_nanos(1), SECOND, Duration::MAX];

@@ -64,6 +64,8 @@ pub struct Metric {
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 /// Takes what an [`Inspect`] shows.
+///
+/// Histograms will come with the first part that keeps one; until 1.0 that may add a method here.
 pub trait Sink {
     /// A total since the start; it never falls.
     fn counter(&mut self, metric: &Metric, labels: Labels<'_>, total: u64);

@@ -2,10 +2,12 @@
 //! `cargo test -p buttress --all-features --test laws_table -- --nocapture`.
 #![cfg(all(feature = "breaker", feature = "limit"))]
 
+use buttress::Ratio;
 use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
 use buttress::limit::TimeoutLayer;
 use buttress_testkit::laws::{self, Table};
 use buttress_testkit::specimens::{DeferringFlaw, DeferringLayer, InPlaceFlaw, InPlaceLayer};
+use std::num::{NonZeroU8, NonZeroU16};
 use std::time::Duration;
 
 /// One row per layer; each has to keep all laws.
@@ -19,7 +21,8 @@ fn layers() -> Table {
         )
         .row("Timeout, no limit", laws::report_in_place!(TimeoutLayer::new("laws", Duration::MAX)))
         .row("Breaker", laws::report_in_place!(BreakerLayer::new("laws", Config::default())))
-        .row("Breaker, gate", laws::report_in_place!(BreakerLayer::new("laws", Config::default()).gate()))
+        .row("Breaker, half-open", laws::report_in_place!(half_open(BreakerLayer::new("laws", probing()))))
+        .row("Breaker, gate", laws::report_in_place!(half_open(BreakerLayer::new("laws", probing()).gate())))
         .row(
             "KeyedBreaker",
             laws::report_in_place!(KeyedBreakerLayer::new(
@@ -29,6 +32,17 @@ fn layers() -> Table {
         )
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
+}
+
+/// So many probes at a time, and so many results before anything is decided, that the laws stay half-open.
+fn probing() -> Config {
+    Config::default().probes(NonZeroU8::MAX).probe_results(NonZeroU16::MAX).probe_ratio(Ratio::percent(50))
+}
+
+fn half_open(layer: BreakerLayer) -> BreakerLayer {
+    layer.handle().force_open();
+    layer.handle().auto();
+    layer
 }
 
 /// One row per layer that is broken on purpose, and the laws they are to break, in the same order.

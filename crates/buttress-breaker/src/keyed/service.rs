@@ -38,7 +38,8 @@ impl<K, F> KeyedBreakerLayer<K, F> {
 }
 
 impl<K, F, C, O> KeyedBreakerLayer<K, F, C, O> {
-    /// Judges results by a closure `|result: Result<&T, &E>| -> Outcome`.
+    /// Judges results by a closure `|result| -> Outcome`. Where it calls methods of the response or the error, say what
+    /// they are: `|result: Result<&_, &io::Error>|`.
     #[must_use]
     pub fn classify<T, E, D>(self, classify: D) -> KeyedBreakerLayer<K, F, D, O>
     where

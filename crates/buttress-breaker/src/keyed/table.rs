@@ -39,15 +39,26 @@ struct Table<K> {
     /// Hashed with a secret, as clients may choose the keys.
     idle: LinkedHashMap<K, Entry, RandomState>,
     /// Breakers that were found busy, open, probing or held when one was looked for that could be forgotten.
-    pinned: HashMap<K, Entry>,
-    /// When to look at the pinned ones again.
-    release: BTreeMap<(Instant, u64), K>,
+    pinned: HashMap<K, Pinned>,
+    /// When to look at the pinned ones again; as many as there are.
+    release: BTreeMap<Release, K>,
     last_release: u64,
     untracked: u64,
     evicted: u64,
     /// What forgotten breakers had counted, so that no total falls.
     retired: Totals,
 }
+
+/// When to look again, and a number that tells those of one moment apart.
+type Release = (Instant, u64);
+
+struct Pinned {
+    entry: Entry,
+    release: Release,
+}
+
+/// The most breakers that one call looks at to make room, so that nobody waits long for the table.
+const LOOKS: usize = 256;
 
 /// How long a closed breaker that has calls in flight is left alone before it is looked at again.
 const BUSY: Duration = Duration::from_secs(1);
@@ -87,7 +98,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
             last_release: 0,
             untracked: 0,
             evicted: 0,
-            retired: Totals::default(),
+            retired: Totals::NONE,
         };
         let (table, reconfiguring) = (Mutex::new(table), Mutex::new(()));
         Self { shared: Arc::new(Shared { name: name.into(), table, reconfiguring }) }
@@ -104,7 +115,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     pub(super) fn entry(&self, key: &K) -> Option<Entry> {
         let mut forgotten = Forgotten::default();
         let mut table = self.shared.table.lock();
-        let entry = match table.find(key) {
+        let entry = match table.find(key, &mut forgotten) {
             Some(entry) => Some(entry),
             None => {
                 table.make_room(now(), &mut forgotten);
@@ -123,16 +134,19 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
 
     /// Does something to the breaker of `key`, under the table's lock, so that it is not forgotten meanwhile.
     fn with(&self, key: &K, make: bool, act: impl FnOnce(&Core)) {
+        let mut forgotten = Forgotten::default();
         let mut table = self.shared.table.lock();
-        let entry = match table.find(key) {
+        let entry = match table.find(key, &mut forgotten) {
             None if make => Some(table.insert(key, self.shared.name)),
             found => found,
         };
         if let Some(entry) = entry {
             act(&entry.core);
             // Whether it may be forgotten now is asked when it comes to that.
-            table.unpin(key);
+            forgotten.keys.extend(table.unpin(key));
         }
+        drop(table);
+        drop(forgotten);
     }
 
     /// What the breaker of `key` is doing; `None` if the key has none, which is as good as closed.
@@ -147,7 +161,7 @@ impl<K: Hash + Eq + Clone> Breakers<K> {
     pub fn stats_of(&self, key: &K) -> Option<Stats> {
         let (core, in_flight) = {
             let table = self.shared.table.lock();
-            look(table.idle.get(key).or_else(|| table.pinned.get(key))?)
+            look(table.idle.get(key).or_else(|| table.pinned.get(key).map(|pinned| &pinned.entry))?)
         };
         Some(Stats { in_flight, ..core.view(now()) })
     }
@@ -265,17 +279,19 @@ impl<K: Hash + Eq + Clone> Table<K> {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.idle.values().chain(self.pinned.values())
+        self.idle.values().chain(self.pinned.values().map(|pinned| &pinned.entry))
     }
 
     /// The breaker of `key`, which from now on has been idle for the shortest time.
-    fn find(&mut self, key: &K) -> Option<Entry> {
+    fn find(&mut self, key: &K, forgotten: &mut Forgotten<K>) -> Option<Entry> {
         if let Some(entry) = self.idle.to_back(key) {
             return Some(Arc::clone(entry));
         }
-        let entry = Arc::clone(self.pinned.get(key)?);
-        if entry.core.admits_all() {
-            self.unpin(key);
+        let entry = &self.pinned.get(key)?.entry;
+        let is_idle = entry.core.admits_all() && Arc::strong_count(entry) == 1;
+        let entry = Arc::clone(entry);
+        if is_idle {
+            forgotten.keys.extend(self.unpin(key));
         }
         Some(entry)
     }
@@ -289,33 +305,38 @@ impl<K: Hash + Eq + Clone> Table<K> {
 
     fn pin(&mut self, key: K, entry: Entry, until: Instant) {
         self.last_release += 1;
-        self.release.insert((until, self.last_release), key.clone());
-        self.pinned.insert(key, entry);
+        let release = (until, self.last_release);
+        self.release.insert(release, key.clone());
+        self.pinned.insert(key, Pinned { entry, release });
     }
 
     /// Puts a breaker back among those that may be forgotten, as the one used last. Whether it really may be is
-    /// asked when it comes to that.
-    fn unpin(&mut self, key: &K) {
-        // What is in `release` for it finds nothing later on, and goes then.
-        if let Some((key, entry)) = self.pinned.remove_entry(key) {
-            self.idle.insert(key, entry);
-        }
+    /// asked when it comes to that. Hands out the second copy of the key, to be dropped after the lock.
+    fn unpin(&mut self, key: &K) -> Option<K> {
+        let (key, Pinned { entry, release }) = self.pinned.remove_entry(key)?;
+        self.idle.insert(key, entry);
+        self.release.remove(&release)
     }
 
     /// Forgets breakers until there is room for one more, if it can: those that may be forgotten, and of them
-    /// the one that has been idle longest first. Each is looked at a few times per open period, so this is O(1)
-    /// in the long run.
+    /// the one that has been idle longest first. Looks at so many, and leaves the rest to the next call.
     fn make_room(&mut self, now: Instant, forgotten: &mut Forgotten<K>) {
         if self.keys() < self.max_keys {
             return;
         }
-        while let Some(first) = self.release.first_entry().filter(|first| first.key().0 <= now) {
-            let key = first.remove();
-            self.unpin(&key);
+        for _ in 0..LOOKS {
+            let Some(due) = self.release.first_key_value().filter(|(release, _)| release.0 <= now) else {
+                break;
+            };
+            let key = due.1.clone();
+            forgotten.keys.extend(self.unpin(&key));
             forgotten.keys.push(key);
         }
-        while self.keys() >= self.max_keys {
-            let Some((key, entry)) = self.idle.pop_front() else { break };
+        for _ in 0..LOOKS {
+            if self.keys() < self.max_keys {
+                return;
+            }
+            let Some((key, entry)) = self.idle.pop_front() else { return };
             // Nobody can begin a call while the table is locked, so what is idle now stays so.
             let busy = (Arc::strong_count(&entry) > 1).then(|| now + BUSY);
             match entry.core.pinned_until(now).or(busy) {

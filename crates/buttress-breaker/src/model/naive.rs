@@ -205,8 +205,15 @@ impl Model {
             self.probes_ever += 1;
             probe = Some(self.probes_ever);
             let lease_end = at.saturating_add(ns(self.config.probe_lease));
-            for probe in probes.iter_mut() {
-                probe.lost |= at >= probe.lease_end;
+            loop {
+                let mut holders: Vec<_> =
+                    probes.iter_mut().filter(|probe| !probe.ended && !probe.lost).collect();
+                if holders.len() < usize::from(self.config.probes.get()) {
+                    break;
+                }
+                holders.sort_by_key(|probe| probe.lease_end);
+                assert!(at >= holders[0].lease_end, "there was no room");
+                holders[0].lost = true;
             }
             probes.push(Probe { id: self.probes_ever, lease_end, ended: false, lost: false });
         }

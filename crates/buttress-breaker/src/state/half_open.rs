@@ -27,13 +27,17 @@ pub(crate) enum Verdict {
 }
 
 impl HalfOpen {
-    /// Takes a place for a probe and returns its serial, or `None` if all `probes` are taken. Only now do those
-    /// whose lease is over lose their places: as long as nobody asks for them, they are heard.
+    /// Takes a place for a probe and returns its serial, or `None` if all `probes` are taken. Only now, and
+    /// only if it is needed, does one whose lease is over lose its place: as long as nobody takes that, it is heard.
     pub(crate) fn take(&mut self, now: Nanos, probes: u8, lease: Nanos) -> Option<u16> {
         if !self.has_room(now, probes) {
             return None;
         }
-        self.leases.retain(|lease| lease.ends > now);
+        while self.leases.len() >= probes.into() {
+            let oldest = self.leases.iter().enumerate().min_by_key(|(_, lease)| lease.ends);
+            let Some((oldest, _)) = oldest else { break };
+            self.leases.remove(oldest);
+        }
         // A serial comes round again after 32767 probes; skip those that still run.
         let serial = loop {
             self.last_serial = if self.last_serial >= Word::LAST_SERIAL { 1 } else { self.last_serial + 1 };
@@ -64,7 +68,7 @@ impl HalfOpen {
     /// Gives the place of a probe back; false if it had lost it already.
     pub(crate) fn give_back(&mut self, serial: u16) -> bool {
         let Some(index) = self.leases.iter().position(|lease| lease.serial == serial) else { return false };
-        self.leases.swap_remove(index);
+        self.leases.remove(index); // in the order in which they were taken
         true
     }
 

@@ -213,8 +213,10 @@ pub(crate) struct State {
     phase: Phase,
     rules: Rules,
     backoff: Backoff,
-    /// Successes; the total shows them only while they are all counted.
+    /// Successes that were counted.
     successes: u64,
+    /// There was a time without a window, in which they were not.
+    uncounted: bool,
     totals: Totals,
     /// Somebody who was refused may be admitted now; cleared by whoever wakes them.
     stirred: bool,
@@ -222,7 +224,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(config: Config, seed: u64, now: Nanos) -> Self {
-        let rules = Rules::new(&config, now);
+        let (rules, uncounted) = (Rules::new(&config, now), !config.has_window());
         let phase = Phase::Closed { ramp: None };
         // Epoch 1: a word is never all zero, and neither is a lane's tag.
         Self {
@@ -232,6 +234,7 @@ impl State {
             rules,
             backoff: Backoff::new(seed),
             successes: 0,
+            uncounted,
             totals: Totals::default(),
             stirred: false,
         }
@@ -575,6 +578,7 @@ impl State {
         if (old.window, old.has_window()) != (self.config.window, self.config.has_window()) {
             self.rules.renew_window(&self.config, now);
         }
+        self.uncounted |= !self.config.has_window();
         if old.consecutive_failures.is_none() {
             self.rules.streak = 0; // nobody has told it of successes
         }
@@ -620,7 +624,7 @@ impl State {
         };
         let tally =
             if matches!(self.phase, Phase::Closed { .. }) { self.rules.tally() } else { Tally::default() };
-        let successes = self.config.has_window().then_some(self.successes);
+        let successes = (!self.uncounted).then_some(self.successes);
         (state, tally, Totals { successes, ..self.totals })
     }
 }

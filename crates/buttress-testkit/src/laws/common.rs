@@ -5,6 +5,7 @@ use super::{Cell, wakers};
 use crate::alloc::Mark;
 use crate::scripted::{Calls, Fault};
 use crate::waker::CountingWaker;
+use buttress_core::{Name, Reason, Rejected};
 use std::fmt;
 use std::future::Future;
 use std::task::{Context, Poll};
@@ -111,7 +112,7 @@ where
     S: Service<Req, Error = Fault> + Clone,
     Q: Fn(u64) -> Req,
 {
-    const DROPS: u64 = 32;
+    const DROPS: u64 = 1100;
     for _ in 0..DROPS {
         let mut service = b.service.clone();
         b.readies(&mut service, "of a clone").await?;
@@ -186,16 +187,20 @@ where
     S: Service<Req, Error = Fault>,
     Q: Fn(u64) -> Req,
 {
-    let fault = Fault::Inner(7);
-    b.script.calls(Calls::Fail(fault));
-    match through(&mut b.service, (b.request)(1)).await {
-        End::Failed(arrived) if arrived == fault => {}
-        end => return Err(Broken::new(end, format_args!("{fault:?} must arrive as it is"))),
+    // A refusal of another layer, further in, is an error like any other.
+    let refused = Rejected::new("inner layer", Name::from("inner"), Reason::Stale);
+    let faults = [Fault::Inner(7), Fault::Rejected(refused)];
+    for (n, fault) in (1..).zip(faults) {
+        b.script.calls(Calls::Fail(fault));
+        match through(&mut b.service, (b.request)(2 * n)).await {
+            End::Failed(arrived) if arrived == fault => {}
+            end => return Err(Broken::new(end, format_args!("{fault:?} must arrive as it is"))),
+        }
+        b.script.calls(Calls::Ready);
+        b.succeeds(2 * n + 1, "after one that failed").await?;
+        b.at_rest("after a call that failed").await?;
     }
-    b.script.calls(Calls::Ready);
-    b.succeeds(2, "after one that failed").await?;
-    b.at_rest("after a call that failed").await?;
-    Ok(format!("{fault:?} arrived"))
+    Ok(format!("{} of {} arrived", faults.len(), faults.len()))
 }
 
 /// A panic of the inner service, in `call` or in its future, leaves nothing behind.
