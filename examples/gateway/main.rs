@@ -26,6 +26,7 @@ mod problem;
 mod proxy;
 mod stack;
 mod status;
+mod upload;
 
 use axum::routing::get;
 use axum::serve::{ListenerExt, TapIo};
@@ -69,6 +70,9 @@ struct Args {
     /// How long one attempt may take, the upload of the request included; less than the deadline
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     attempt_timeout: Duration,
+    /// How long a client may take to send its body; half the attempt unless told, and less than the attempt
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    upload_timeout: Option<Duration>,
     /// Failures in a row that open the breaker
     #[arg(long, value_name = "COUNT", default_value = "5")]
     failures: NonZeroU32,
@@ -91,10 +95,17 @@ impl Args {
             // The deadline would end every stalled call, and a cancelled call tells the breaker nothing.
             return wrong("--attempt-timeout must be less than --deadline");
         }
+        if args.upload() >= args.attempt_timeout {
+            return wrong("--upload-timeout must be less than --attempt-timeout");
+        }
         if args.upstream == Some(Upstream::from(args.listen)) {
             return wrong("--upstream must not be the gateway itself");
         }
         Ok(args)
+    }
+
+    fn upload(&self) -> Duration {
+        self.upload_timeout.unwrap_or(self.attempt_timeout / 2)
     }
 
     fn breaker(&self) -> breaker::Config {

@@ -41,6 +41,9 @@ pub(crate) async fn answer(error: stack::Error) -> Response {
             }
             response
         }
+        Error::Inner(error) if proxy::is_too_slow(&error) => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long").into_response()
+        }
         Error::Inner(error) if proxy::is_clients_fault(&error) => {
             Problem::new(StatusCode::BAD_REQUEST, "the body of the request broke off").into_response()
         }
@@ -54,6 +57,5 @@ pub(crate) async fn answer(error: stack::Error) -> Response {
 
 /// An error and its sources in one line.
 fn chain(error: &(dyn StdError + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    proxy::chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,5 +1,6 @@
 //! Carries a request to the upstream and the response back. Both bodies are streamed, never buffered.
 
+use crate::upload::{self, TooSlow};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
@@ -12,21 +13,23 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 use tower::{Service, ServiceBuilder};
 
 /// The server that requests are carried to: the host and port of an `http://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Upstream(Authority);
 
-/// A client for `upstream` that takes requests as they arrive at a gateway.
+/// A client for `upstream` that takes requests as they arrive at a gateway, and lets their bodies take so long.
 pub(crate) fn client(
     upstream: Upstream,
+    upload: Duration,
 ) -> impl Service<Request, Response = Response, Error = Error, Future: Send> + Clone + Send + Sync + 'static {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
     ServiceBuilder::new()
-        .map_request(move |request| outward(request, &upstream))
+        .map_request(move |request| outward(request, &upstream).map(|body| upload::limited(body, upload)))
         .map_response(|response: http::Response<_>| homeward(response.map(Body::new)))
         .service(client)
 }
@@ -34,10 +37,20 @@ pub(crate) fn client(
 /// Whether the exchange failed because the body that the gateway's own client sent could not be read.
 /// That says nothing about the upstream, and must not open its breaker.
 pub(crate) fn is_clients_fault(error: &Error) -> bool {
-    let first: &(dyn StdError + 'static) = error;
     // What reading an axum body fails with; it is in the chain only when the client's body failed.
-    std::iter::successors(Some(first), |&error| error.source())
-        .any(|error| error.downcast_ref::<axum::Error>().is_some())
+    chain(error).any(<dyn StdError>::is::<axum::Error>)
+}
+
+/// Whether the gateway's own client did not send its body in time.
+pub(crate) fn is_too_slow(error: &Error) -> bool {
+    chain(error).any(<dyn StdError>::is::<TooSlow>)
+}
+
+/// An error and its sources.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 fn outward(mut request: Request, Upstream(authority): &Upstream) -> Request {

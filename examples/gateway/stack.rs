@@ -24,7 +24,8 @@ pub(crate) fn stack(
     Vec<Box<dyn Inspect>>,
 ) {
     // The deadline bounds the whole. The attempt's own limit is below the breaker, so that stalls count as
-    // failures; it also runs while the client sends its body, which is streamed.
+    // failures. It also runs while the client sends its body, which is streamed; so that gets less time, and a
+    // client that trickles is told from an upstream that stalls.
     let deadline = TimeoutLayer::new("deadline", args.deadline);
     let breaker = BreakerLayer::new("upstream", args.breaker())
         .classify(judge)
@@ -40,11 +41,12 @@ pub(crate) fn stack(
         .layer(breaker)
         .layer(attempt)
         .map_err(Error::Inner)
-        .service(proxy::client(upstream));
+        .service(proxy::client(upstream, args.upload()));
     (service, parts)
 }
 
-/// A body that the client itself broke off says nothing about the upstream; anybody could send five.
+/// A body that the client itself broke off, or took too long for, says nothing about the upstream; anybody could
+/// send five.
 fn judge(result: Result<&Response, &Error>) -> Outcome {
     match result {
         Err(Error::Inner(error)) if proxy::is_clients_fault(error) => Outcome::Ignore,

@@ -128,6 +128,30 @@ async fn a_client_that_breaks_off_says_nothing_about_the_upstream() {
 }
 
 #[tokio::test]
+async fn clients_that_trickle_say_nothing_about_the_upstream() {
+    let gateway = Gateway::start(&[
+        "--failures",
+        "1",
+        "--attempt-timeout",
+        "50s",
+        "--deadline",
+        "55s",
+        "--upload-timeout",
+        "50ms",
+    ])
+    .await;
+    let head =
+        "POST /memories HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
+    for _ in 0..3 {
+        let mut client = request(&gateway, head).await;
+        assert!(read_until(&mut client, "\r\n\r\n").await.starts_with("HTTP/1.1 408"));
+    }
+    let status = gateway.until("idle", |status| status.calls("ignored") == 3 && status.idle()).await;
+    assert_eq!((status.breaker(), status.calls("failure")), ("closed", 0));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn an_upstream_that_breaks_off_is_a_bad_gateway() {
     let upstream = Upstream::bind().await;
     let gateway = Gateway::start(&["--upstream", &upstream.url()]).await;
