@@ -8,7 +8,7 @@ pub(crate) const COMMAND: Command = Command {
     about: "Runs the models that check every interleaving of threads",
     details: "
 Builds `buttress-breaker` with `--cfg buttress_loom` in a folder of its own below the target folder and runs
-the tests that have `loom` in their names. Up to LOOM_MAX_PREEMPTIONS (default 4) preemptions are tried.",
+the tests that have `loom` in their names. Up to LOOM_MAX_PREEMPTIONS (default 2) preemptions are tried; set it higher to look deeper.",
     run: command,
 };
 
@@ -26,7 +26,7 @@ fn loom_test() -> process::Command {
     let mut command = cargo();
     command
         .env("RUSTFLAGS", flags.trim_start())
-        .env("LOOM_MAX_PREEMPTIONS", env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "4".to_owned()))
+        .env("LOOM_MAX_PREEMPTIONS", env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "2".to_owned()))
         .args(["test", "--package", "buttress-breaker", "--lib", "loom", "--target-dir"])
         .arg(target().join("loom"));
     command

@@ -58,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
     let (key, which) = (0_u8..3, any::<u8>());
     prop_oneof![
         6 => key.clone().prop_map(|key| Step::Call { key }),
-        2 => which.clone().prop_map(|which| Step::Leave { which }),
+        2 => which.prop_map(|which| Step::Leave { which }),
         4 => (which, prop_oneof![4 => Just(How::Succeed), 1 => Just(How::Fail), 1 => Just(How::Panic)])
             .prop_map(|(which, how)| Step::End { which, how }),
         1 => key.clone().prop_map(|key| Step::Insert { key }),
