@@ -17,10 +17,9 @@ use crate::event::Event;
 use crate::handle::{Stats, WindowStats};
 use crate::primitive::{AtomicU64, Mutex, Ordering};
 use crate::state::{End, Nanos, Now, Refusal, State, Ticket};
+use crate::waiters::{After, Waiters};
 use crate::word::{Kind, Word};
 use buttress_core::{Name, Reason};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -98,45 +97,6 @@ impl Counter {
 struct Cold {
     state: State,
     waiters: Waiters,
-}
-
-/// Those who wait in `poll_ready` for a gate to open, in the order in which they came. A waker that is replaced
-/// or removed is handed out, to be dropped after the lock: its drop may run anything.
-#[derive(Debug, Default)]
-struct Waiters {
-    last_id: u64,
-    wakers: BTreeMap<u64, Waker>,
-}
-
-impl Waiters {
-    fn put(&mut self, id: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
-        let id = *id.get_or_insert_with(|| {
-            self.last_id += 1;
-            self.last_id
-        });
-        match self.wakers.entry(id) {
-            Entry::Occupied(old) if old.get().will_wake(waker) => None,
-            Entry::Occupied(mut old) => Some(old.insert(waker.clone())),
-            Entry::Vacant(place) => {
-                place.insert(waker.clone());
-                None
-            }
-        }
-    }
-}
-
-/// What is left to do after the lock is released.
-#[must_use]
-struct After {
-    wake: BTreeMap<u64, Waker>,
-}
-
-impl After {
-    fn run(self) {
-        for waker in self.wake.into_values() {
-            waker.wake();
-        }
-    }
 }
 
 /// What a gate lets its service have.
@@ -218,8 +178,8 @@ impl Core {
             self.hot.word.store(word.0, Ordering::Release);
         }
         let stirred = state.take_stirred();
-        let wake = if stirred { std::mem::take(&mut cold.waiters.wakers) } else { BTreeMap::new() };
-        (value, After { wake })
+        let after = if stirred { cold.waiters.leave_all() } else { After::default() };
+        (value, after)
     }
 
     fn collect(&self, word: Word) -> u64 {
@@ -399,11 +359,11 @@ impl Core {
                     (Reserved::Wait(recheck), event, old, after)
                 }
                 Some((Ok(ticket), event)) => {
-                    let old = id.take().and_then(|id| cold.waiters.wakers.remove(&id));
+                    let old = id.take().and_then(|id| cold.waiters.remove(id));
                     (Reserved::Place(ticket), event, old, after)
                 }
                 None => {
-                    let old = id.take().and_then(|id| cold.waiters.wakers.remove(&id));
+                    let old = id.take().and_then(|id| cold.waiters.remove(id));
                     (Reserved::Unneeded, None, old, after)
                 }
             }
@@ -435,7 +395,7 @@ impl Core {
 
     /// Forgets the waker of somebody who no longer waits.
     pub(crate) fn stop_waiting(&self, id: u64) {
-        let waker = self.cold.lock().waiters.wakers.remove(&id);
+        let waker = self.cold.lock().waiters.remove(id);
         drop(waker);
     }
 

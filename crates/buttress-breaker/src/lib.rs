@@ -112,6 +112,7 @@ mod model;
 mod primitive;
 mod service;
 mod state;
+mod waiters;
 mod word;
 
 pub use config::{Cancelled, Config, FailuresWithin, Panicked, Ramp, SlowCalls, Window};

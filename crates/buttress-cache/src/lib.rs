@@ -1,4 +1,4 @@
-//! A cache with one load per key, invalidations that hold, and a hit ratio ahead of the published policies.
+//! A cache with one load per key, limits that hold at every moment, and invalidations that are final.
 //!
 //! [`Cache`] keeps values within limits and for a time, and works alone. Its tower layer is not written yet.
 //!
@@ -8,10 +8,8 @@
 //!   that is dropped or panics is followed by the one that has waited longest. A failed load is one inner call.
 //! - **An invalidation is final.** No load that began before it brings the old value back. That costs a hit nothing:
 //!   what makes it so is that an invalidation also takes the load off a list that only loads look at.
-//! - **The default policy** is DRF, our own; see [`Policy`]. Over the OLTP, P3 and P12 traces of Megiddo and Modha
-//!   (ARC, FAST 2003) it is ahead of S3-FIFO, W-TinyLFU and LRU in the mean. It loses where a loop gives way to
-//!   something else, which it unlearns more slowly than LRU, and in caches of less than a hundred entries, where
-//!   W-TinyLFU can be better by a few points.
+//! - **The default policy** is DRF, our own; see [`Policy`]. It unlearns a loop more slowly than LRU when something else
+//!   follows, and in caches of less than a hundred entries [`Policy::Lfu`] can do better.
 //!
 //! # Examples
 //!

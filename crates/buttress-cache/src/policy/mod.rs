@@ -25,7 +25,7 @@ use s3_fifo::S3Fifo;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Duelled-return FIFO, the default: the best hit ratio over mixed real traces, and a hit only counts.
+    /// Duelled-return FIFO, the default: made for mixed traffic, and a hit only counts.
     ///
     /// A small window takes newcomers; the main queue keeps what was used again. A key that returns after
     /// its eviction must beat the next victim, by recency blended with frequency, to be let into the main
