@@ -115,7 +115,6 @@ impl Adaptor {
     }
 
     /// The cache's capacity has changed. The rate of the sample stays what it was.
-    #[cfg(test)]
     pub(crate) fn set_capacity(&self, capacity: u64) {
         let rate = (self.mask >> SAMPLE_SHIFT) + 1;
         for shadow in &mut self.trials.lock().shadows {

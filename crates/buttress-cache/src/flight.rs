@@ -7,7 +7,8 @@
 //! Locks are taken in the order shard, flight. Under them runs no code that is not ours but `Hash`, `Eq` and
 //! `Clone`; wakers are called and values dropped after both are released.
 
-use parking_lot::Mutex;
+use crate::primitive::Mutex;
+use crate::rules::SharedError;
 use std::collections::VecDeque;
 use std::task::Waker;
 
@@ -22,8 +23,10 @@ pub(crate) struct Flight<K, V> {
 #[derive(Debug)]
 pub(crate) struct State<V> {
     outcome: Option<Outcome<V>>,
+    /// Where in the shard's log of tags the load began that is under way.
+    pub(crate) start: u64,
     /// Those who wait, oldest first; `None` has left. The first has the number `first`.
-    waiters: VecDeque<Option<Waker>>,
+    waiters: VecDeque<Option<Waiting>>,
     first: u64,
     /// The waiter who is to take over.
     heir: Option<u64>,
@@ -31,13 +34,30 @@ pub(crate) struct State<V> {
     panicked: bool,
 }
 
+/// One who waits: where the log of tags was when it joined, and how to wake it.
+#[derive(Clone, Debug)]
+struct Waiting {
+    joined: u64,
+    waker: Waker,
+}
+
 /// What came of a flight, for those who waited.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome<V> {
-    Loaded(V),
-    Failed,
-    /// A younger flight has the place: ask again.
+    /// For those who joined before one of the value's tags was invalidated, if one was; the others ask again.
+    Loaded { value: V, until: u64 },
+    /// With the error, if it is shared.
+    Failed(Option<SharedError>),
+    /// The answer was for the one that loaded: everybody makes a call of its own.
+    Scattered,
+    /// A younger flight has the place, or the value is not for this one: ask again.
     Moved,
+}
+
+impl<V> Outcome<V> {
+    pub(crate) fn loaded(value: V) -> Self {
+        Self::Loaded { value, until: u64::MAX }
+    }
 }
 
 /// What a waiter is told when it looks.
@@ -63,20 +83,21 @@ impl Wake {
 }
 
 impl<K, V> Flight<K, V> {
-    pub(crate) fn new(key: K, hash: u64) -> Self {
-        let state = State { outcome: None, waiters: VecDeque::new(), first: 0, heir: None, panicked: false };
+    pub(crate) fn new(key: K, hash: u64, start: u64) -> Self {
+        let waiters = VecDeque::new();
+        let state = State { outcome: None, start, waiters, first: 0, heir: None, panicked: false };
         Self { key, hash, state: Mutex::new(state) }
     }
 }
 
 impl<V> State<V> {
-    /// Joins those who wait.
-    pub(crate) fn join(&mut self) -> u64 {
-        self.waiters.push_back(Some(Waker::noop().clone()));
+    /// Joins those who wait, at this place of the log of tags.
+    pub(crate) fn join(&mut self, joined: u64) -> u64 {
+        self.waiters.push_back(Some(Waiting { joined, waker: Waker::noop().clone() }));
         self.first + self.waiters.len() as u64 - 1
     }
 
-    fn waiter(&mut self, id: u64) -> Option<&mut Option<Waker>> {
+    fn waiter(&mut self, id: u64) -> Option<&mut Option<Waiting>> {
         let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
         self.waiters.get_mut(index)
     }
@@ -87,27 +108,31 @@ impl<V> State<V> {
     where
         V: Clone,
     {
+        let joined = self.waiter(id).and_then(|place| place.as_ref().map(|it| it.joined));
         if let Some(outcome) = &self.outcome {
-            return (Look::Done(outcome.clone()), None);
+            let outcome = match outcome {
+                Outcome::Loaded { until, .. } if joined.is_none_or(|joined| joined > *until) => {
+                    Outcome::Moved
+                }
+                outcome => outcome.clone(),
+            };
+            return (Look::Done(outcome), None);
         }
         if self.heir == Some(id) {
             return (Look::Heir, None);
         }
         let old = match self.waiter(id) {
-            Some(Some(old)) if old.will_wake(waker) => None,
-            Some(place) => place.replace(waker.clone()),
-            None => None,
+            Some(Some(it)) if !it.waker.will_wake(waker) => {
+                Some(std::mem::replace(&mut it.waker, waker.clone()))
+            }
+            _ => None,
         };
         (Look::Wait, old)
     }
 
     /// Leaves; if it was the heir, the next one is, and is woken. `None`: there is nobody to take over.
     pub(crate) fn leave(&mut self, id: u64) -> (Option<Waker>, Option<Wake>) {
-        let old = self.waiter(id).and_then(Option::take);
-        while let Some(None) = self.waiters.front() {
-            self.waiters.pop_front();
-            self.first += 1;
-        }
+        let old = self.depart(id);
         if self.heir != Some(id) || self.outcome.is_some() {
             return (old, Some(Wake::NOBODY));
         }
@@ -118,19 +143,23 @@ impl<V> State<V> {
     pub(crate) fn hand_over(&mut self) -> Option<Wake> {
         let oldest = self.waiters.iter().position(Option::is_some);
         self.heir = oldest.map(|index| self.first + index as u64);
-        let waker = self.waiters.get(oldest?)?.clone();
-        Some(Wake(waker.into_iter().collect()))
+        let waiting = self.waiters.get(oldest?)?.as_ref();
+        Some(Wake(waiting.map(|it| it.waker.clone()).into_iter().collect()))
     }
 
     /// The heir takes over: it is no longer among those who wait.
     pub(crate) fn take_over(&mut self, id: u64) -> Option<Waker> {
         self.heir = None;
+        self.depart(id)
+    }
+
+    fn depart(&mut self, id: u64) -> Option<Waker> {
         let old = self.waiter(id).and_then(Option::take);
         while let Some(None) = self.waiters.front() {
             self.waiters.pop_front();
             self.first += 1;
         }
-        old
+        old.map(|it| it.waker)
     }
 
     /// Whether anybody waits for it.
@@ -150,7 +179,7 @@ impl<V> State<V> {
         }
         self.outcome = Some(outcome);
         // They stay in their places, from which they leave by themselves.
-        let wakers = self.waiters.iter().flatten().cloned().collect();
+        let wakers = self.waiters.iter().flatten().map(|it| it.waker.clone()).collect();
         (Wake(wakers), None)
     }
 

@@ -1,160 +1,102 @@
-//! `get_or_load`: one load per key, whatever the number of callers.
+//! The two parts in a load: the one that leads it, and those who wait.
 
-use crate::cache::{Cache, Shared, now};
-use crate::flight::{Flight, Look, Outcome};
-use crate::store::Begun;
-use buttress_core::{Error, Reason, Rejected};
-use std::future::{Future, poll_fn};
+use crate::cache::{Cache, Shared};
+use crate::flight::{Flight, Look, Outcome, Wake};
+use crate::rules::{Found, Keep, SharedError, Touch};
+use crate::store::{Ended, Nanos};
+use std::fmt;
 use std::hash::Hash;
 use std::mem;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + 'static,
-{
-    /// A fresh value of `key`, loaded if there is none: by one caller, while all others wait.
-    ///
-    /// The value is stored for as long as [`Config::ttl`](crate::Config::ttl) says, unless the key was invalidated
-    /// or put in meanwhile; then its loader and those who wait have it, and nobody after them. Errors are not
-    /// stored: the next call after one loads anew.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Inner`] is this caller's own load, failed. [`Error::Rejected`] with
-    /// [`Reason::Failed`] is the load of another, for which this one waited; nobody retries on its behalf.
-    ///
-    /// # Cancel safety
-    ///
-    /// A caller that waits just leaves. If the one that loads is dropped, its load is, and the one that has waited
-    /// longest loads instead, with its own `load`; so it is when a load panics. If that one panics too, all who wait
-    /// are refused.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use buttress_cache::{Cache, Config};
-    /// use std::convert::Infallible;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() {
-    /// let squares: Cache<u64, u64> = Cache::new("squares", Config::default());
-    /// let load = |key: &u64| std::future::ready(Ok::<_, Infallible>(key * key));
-    /// let (one, two) = tokio::join!(squares.get_or_load(12, load), squares.get_or_load(12, load));
-    /// assert_eq!((one.ok(), two.ok()), (Some(144), Some(144)));
-    /// assert_eq!(squares.stats().loads, 1);
-    /// # }
-    /// ```
-    pub async fn get_or_load<E, F, L>(&self, key: K, load: F) -> Result<V, Error<E>>
-    where
-        F: FnOnce(&K) -> L,
-        L: Future<Output = Result<V, E>>,
-    {
-        let mut key = key;
-        loop {
-            let lead = match self.begin(key) {
-                Begun::Hit(value) => return Ok(value),
-                Begun::Lead(lead) => lead,
-                Begun::Wait(waiter, own) => match waiter.await_turn().await {
-                    Turn::Done(Outcome::Loaded(value)) => return Ok(value),
-                    Turn::Done(Outcome::Failed) => return Err(self.failed().into()),
-                    Turn::Done(Outcome::Moved) => {
-                        key = own;
-                        continue;
-                    }
-                    Turn::Lead(lead) => lead,
-                },
-            };
-            let result = lead.run(|| load(&lead.flight.key)).await;
-            return match result {
-                Ok(value) => Ok(lead.complete(value)),
-                Err(error) => {
-                    lead.fail();
-                    Err(Error::Inner(error))
-                }
-            };
-        }
-    }
-
-    fn begin(&self, key: K) -> Begun<K, V> {
-        self.shared.store.begin(key, now, &self.shared)
-    }
-
-    fn failed(&self) -> Rejected {
-        Rejected::new("cache", self.shared.name, Reason::Failed)
-    }
-}
+use std::time::Duration;
 
 /// The duty to end a flight. Dropped, it hands over to the one that has waited longest.
-pub(crate) struct Lead<K, V> {
+pub struct Lead<K, V> {
     shared: Arc<Shared<K, V>>,
     flight: Arc<Flight<K, V>>,
+    began: Nanos,
     ended: bool,
 }
 
 impl<K, V> Lead<K, V> {
-    pub(crate) fn new(shared: Arc<Shared<K, V>>, flight: Arc<Flight<K, V>>) -> Self {
-        Self { shared, flight, ended: false }
+    pub(crate) fn new(shared: Arc<Shared<K, V>>, flight: Arc<Flight<K, V>>, began: Nanos) -> Self {
+        Self { shared, flight, began, ended: false }
     }
 
-    /// Runs a load. Should it panic, the flight hears of it at once.
-    async fn run<L: Future>(&self, load: impl FnOnce() -> L) -> L::Output {
-        struct OnPanic<'a, K, V>(&'a Lead<K, V>);
-        impl<K, V> Drop for OnPanic<'_, K, V> {
-            fn drop(&mut self) {
-                self.0.panicked();
-            }
-        }
-        let guard = OnPanic(self);
-        let load = load();
-        mem::forget(guard);
-        let mut load = pin!(load);
-        poll_fn(|cx| {
-            let guard = OnPanic(self);
-            let poll = load.as_mut().poll(cx);
-            mem::forget(guard);
-            poll
-        })
-        .await
+    pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
+        &self.shared
     }
 
-    fn panicked(&self) {
+    pub(crate) fn key(&self) -> &K {
+        &self.flight.key
+    }
+
+    /// Its load has panicked. The first one is handed over; a second ends the flight, or a key that always panics
+    /// would take its callers one after the other.
+    pub(crate) fn panicked(mut self) {
+        self.shared.store.count_failure(self.flight.hash);
         let again = self.flight.state.lock().panics_again();
         if again {
-            self.end(Outcome::Failed);
+            self.ended = true;
+            self.shared.store.end(&self.flight, Outcome::Failed(None)).all();
         }
-        // The first one is handed over by the drop that follows.
     }
 
-    fn fail(mut self) {
-        self.ended = true;
-        self.shared.store.count_failure(self.flight.hash);
-        self.end(Outcome::Failed);
-    }
-
-    /// Ends the flight with nothing to store.
-    fn end(&self, outcome: Outcome<V>) {
-        let (wake, unused, unlisted) = self.shared.store.unlist(&self.flight, |state| state.end(outcome));
-        drop((unused, unlisted));
-        wake.all();
+    /// Waits for it like others do: for one that has its load run apart.
+    pub(crate) fn join(&self) -> Waiter<K, V> {
+        let id = self.shared.store.join(&self.flight);
+        Waiter::new(Arc::clone(&self.shared), Arc::clone(&self.flight), id)
     }
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Lead<K, V> {
-    /// Ends the flight with a value, and stores it if the flight is still listed.
-    fn complete(mut self, value: V) -> V {
-        let weight = self.shared.weigh(&self.flight.key, &value);
-        let ttl = self.shared.config.ttl;
-        // Whatever is not ours and may panic comes first: until here nothing has changed, and a drop hands over.
-        let (key, stored) = (self.flight.key.clone(), value.clone());
-        let for_waiters = self.flight.state.lock().has_waiters().then(|| value.clone());
-        let wake = self.shared.store.complete(&self.flight, key, stored, for_waiters, weight, ttl, now);
-        self.ended = true;
-        wake.all();
+    /// Ends the flight with a value, and stores it if it may still be stored.
+    pub(crate) fn complete(self, value: V, keep: &Keep) -> V {
+        self.end_by(|lead| {
+            let Lead { shared, flight, began, .. } = lead;
+            let weight = shared.weigh(&flight.key, &value);
+            let (key, stored) = (flight.key.clone(), value.clone());
+            let wake = shared.store.complete(flight, key, stored, weight, keep, *began);
+            shared.keep_swept();
+            ((), wake)
+        });
         value
+    }
+
+    /// Ends the flight with an answer that is not stored; where it is a failure, gives what to serve in its place.
+    pub(crate) fn share(self, value: &V, failed: bool) -> Option<Found<V>> {
+        self.finish(&Ended::Answered { value, failed })
+    }
+
+    /// Ends the flight with an answer that is for the caller alone.
+    pub(crate) fn scatter(self) {
+        self.finish(&Ended::Refused);
+    }
+
+    /// Ends the flight with a failure, and gives what to serve in its place.
+    pub(crate) fn fail(self, error: Option<SharedError>, remember: Option<Duration>) -> Option<Found<V>> {
+        self.finish(&Ended::Failed(error, remember))
+    }
+
+    fn finish(self, ended: &Ended<'_, V>) -> Option<Found<V>> {
+        self.end_by(|Lead { shared, flight, .. }| {
+            let ended = shared.store.finish(flight, flight.key.clone(), ended);
+            shared.keep_swept();
+            ended
+        })
+    }
+
+    /// Until `end` returns nothing has changed: where what is not ours panics, the flight is handed over.
+    fn end_by<T>(self, end: impl FnOnce(&Self) -> (T, Wake)) -> T {
+        let guard = OnPanic::new(Who::Lead(self));
+        let Who::Lead(lead) = guard.who() else { unreachable!("it was put in the line before") };
+        let (outcome, wake) = end(lead);
+        if let Who::Lead(mut lead) = guard.disarm() {
+            lead.ended = true;
+        }
+        wake.all();
+        outcome
     }
 }
 
@@ -166,6 +108,12 @@ impl<K, V> Drop for Lead<K, V> {
     }
 }
 
+impl<K, V> fmt::Debug for Lead<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lead").field("cache", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
 /// A place among those who wait for a flight. Dropped, it leaves; if it was to take over, the next one is.
 pub(crate) struct Waiter<K, V> {
     shared: Arc<Shared<K, V>>,
@@ -174,8 +122,9 @@ pub(crate) struct Waiter<K, V> {
 }
 
 /// What came of waiting.
-enum Turn<K, V> {
+pub(crate) enum Turn<K, V> {
     Done(Outcome<V>),
+    /// The one that led has left, and it is this one's turn.
     Lead(Lead<K, V>),
 }
 
@@ -183,14 +132,19 @@ impl<K, V> Waiter<K, V> {
     pub(crate) fn new(shared: Arc<Shared<K, V>>, flight: Arc<Flight<K, V>>, id: u64) -> Self {
         Self { shared, flight, id }
     }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
+        &self.shared
+    }
+
+    /// Lets nobody else wait for this load.
+    pub(crate) fn detach(&self) {
+        self.shared.store.detach(&self.flight);
+    }
 }
 
 impl<K: Hash + Eq, V: Clone> Waiter<K, V> {
-    async fn await_turn(self) -> Turn<K, V> {
-        poll_fn(|cx| self.poll(cx)).await
-    }
-
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Turn<K, V>> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Turn<K, V>> {
         loop {
             let (look, old) = self.flight.state.lock().look(self.id, cx.waker());
             drop(old); // after the lock
@@ -199,13 +153,18 @@ impl<K: Hash + Eq, V: Clone> Waiter<K, V> {
                 Look::Done(outcome) => return Poll::Ready(Turn::Done(outcome)),
                 // It leads, or finds that the flight has ended meanwhile, and looks again.
                 Look::Heir => {
-                    if self.shared.store.take_over(&self.flight, self.id, now) {
-                        let lead = Lead::new(Arc::clone(&self.shared), Arc::clone(&self.flight));
+                    if let Some(began) = self.shared.store.take_over(&self.flight, self.id) {
+                        let lead = Lead::new(Arc::clone(&self.shared), Arc::clone(&self.flight), began);
                         return Poll::Ready(Turn::Lead(lead));
                     }
                 }
             }
         }
+    }
+
+    /// What can be served to it instead of what it waits for.
+    pub(crate) fn fallback(&self) -> Option<Found<V>> {
+        self.shared.store.fallback(&self.flight)
     }
 }
 
@@ -218,5 +177,81 @@ impl<K, V> Drop for Waiter<K, V> {
             None => self.shared.store.abandon(&self.flight),
         }
         drop(old);
+    }
+}
+
+impl<K, V> fmt::Debug for Waiter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("cache", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// On whose behalf a call is made.
+#[derive(Debug)]
+pub(crate) enum Who<K, V> {
+    /// All who wait for it.
+    Lead(Lead<K, V>),
+    /// The caller's own: it has waited, and was told that the answer was not for it.
+    Alone(Waiter<K, V>),
+    /// The caller's own, past the cache.
+    Past,
+    /// The caller's own, which writes.
+    Write(Write<K, V>),
+}
+
+impl<K, V> Who<K, V> {
+    pub(crate) fn key(&self) -> Option<&K> {
+        match self {
+            Who::Lead(lead) => Some(&lead.flight.key),
+            Who::Alone(waiter) => Some(&waiter.flight.key),
+            Who::Past | Who::Write(_) => None,
+        }
+    }
+}
+
+/// A write. Dropped once it was begun, it invalidates what it touches, however it has ended.
+pub(crate) struct Write<K, V> {
+    pub(crate) cache: Cache<K, V>,
+    pub(crate) touches: Vec<Touch<K>>,
+    pub(crate) begun: bool,
+    pub(crate) invalidate: fn(&Cache<K, V>, Vec<Touch<K>>),
+}
+
+impl<K, V> Drop for Write<K, V> {
+    fn drop(&mut self) {
+        if self.begun {
+            (self.invalidate)(&self.cache, mem::take(&mut self.touches));
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Write<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+/// Hears of it if what runs beside it panics, and ends the flight then at once: its future may be kept alive.
+pub(crate) struct OnPanic<K, V>(Option<Who<K, V>>);
+
+impl<K, V> OnPanic<K, V> {
+    pub(crate) fn new(who: Who<K, V>) -> Self {
+        Self(Some(who))
+    }
+
+    pub(crate) fn who(&self) -> &Who<K, V> {
+        self.0.as_ref().unwrap_or(&Who::Past)
+    }
+
+    pub(crate) fn disarm(mut self) -> Who<K, V> {
+        self.0.take().unwrap_or(Who::Past)
+    }
+}
+
+impl<K, V> Drop for OnPanic<K, V> {
+    fn drop(&mut self) {
+        if let Some(Who::Lead(lead)) = self.0.take() {
+            lead.panicked();
+        }
     }
 }

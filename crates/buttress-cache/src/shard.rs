@@ -15,6 +15,18 @@ const RESERVED: usize = 1 << 14;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At(u32);
 
+impl At {
+    pub(crate) fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// Small numbers, as many as there have been entries at one time.
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Entries found by hash and key, limited by weight.
 #[derive(Debug)]
 pub(crate) struct Shard<K, V> {
@@ -34,6 +46,7 @@ pub(crate) struct Shard<K, V> {
 #[derive(Debug)]
 #[must_use = "drop it after the lock"]
 pub(crate) struct Inserted<K, V> {
+    pub(crate) at: At,
     /// The key that was given, equal to the one that stays, and the value that was there.
     pub(crate) replaced: Option<(K, V)>,
     pub(crate) evicted: Evicted<K, V>,
@@ -176,14 +189,14 @@ impl<K, V> Shard<K, V> {
         }
         let nodes = &self.nodes;
         self.table.insert_unique(hash, index, |&index| nodes.hash(index));
-        Inserted { replaced: None, evicted }
+        Inserted { at: At(index), replaced: None, evicted }
     }
 
     #[inline(never)]
     fn replace(&mut self, at: At, key: K, value: V, weight: u64) -> Inserted<K, V> {
         self.touch(at);
         let replaced = self.value_mut(at).map(|present| (key, std::mem::replace(present, value)));
-        Inserted { replaced, evicted: self.reweigh(at, weight) }
+        Inserted { at, replaced, evicted: self.reweigh(at, weight) }
     }
 
     /// Changes an entry's weight. It stays; others may have to go.
@@ -203,7 +216,7 @@ impl<K, V> Shard<K, V> {
 
     /// Takes out an entry that was found and is no longer valid.
     pub(crate) fn remove_at(&mut self, at: At) -> Option<(K, V)> {
-        self.slots[at.0 as usize].as_ref()?;
+        self.slots.get(at.0 as usize)?.as_ref()?;
         self.policy.remove(&mut self.nodes, at.0);
         self.release(at.0)
     }
@@ -239,12 +252,12 @@ impl<K, V> Shard<K, V> {
         &mut self,
         from: usize,
         count: usize,
-        mut which: impl FnMut(&K, &V) -> bool,
+        mut which: impl FnMut(At, &K, &V) -> bool,
         removed: &mut Vec<(K, V)>,
     ) -> Option<usize> {
         let end = from.saturating_add(count).min(self.slots.len());
         for index in from..end {
-            if self.slots[index].as_ref().is_some_and(|(key, value)| which(key, value)) {
+            if self.slots[index].as_ref().is_some_and(|(key, value)| which(At(index as u32), key, value)) {
                 removed.extend(self.remove_at(At(index as u32)));
             }
         }
@@ -252,9 +265,10 @@ impl<K, V> Shard<K, V> {
     }
 
     /// Takes out everything that `keep` does not want, and hands it over.
+    #[cfg(test)]
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) -> Vec<(K, V)> {
         let mut removed = Vec::new();
-        self.extract(0, usize::MAX, |key, value| !keep(key, value), &mut removed);
+        self.extract(0, usize::MAX, |_, key, value| !keep(key, value), &mut removed);
         removed
     }
 
@@ -430,7 +444,7 @@ mod tests {
         (0..100).for_each(|key| get_or_insert(&mut shard, key));
         let (mut removed, mut next, mut steps) = (Vec::new(), Some(0), 0);
         while let Some(from) = next {
-            next = shard.extract(from, 7, |key, _| key % 3 == 0, &mut removed);
+            next = shard.extract(from, 7, |_, key, _| key % 3 == 0, &mut removed);
             steps += 1;
         }
         assert_eq!((steps, removed.len(), shard.len()), (15, 34, 66));

@@ -2,8 +2,8 @@ use buttress_core::{Metric, Sink};
 
 /// What a cache holds, and what it has counted since it was made.
 ///
-/// Every [`get`](crate::Cache::get) is a hit or a miss; every entry that was put in is still there, or left for one
-/// of the reasons of [`Left`].
+/// Whoever asks is a hit or a miss: a hit is answered at once, by what is there; a miss loads, or waits for a load, or
+/// goes without. Every entry that was put in is still there, or left for one of the reasons of [`Left`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -11,13 +11,19 @@ pub struct Stats {
     pub entries: usize,
     /// What they weigh together.
     pub weight: u64,
-    /// Times a fresh value was found.
+    /// Loads that are under way and may be stored. They weigh nothing yet.
+    pub loading: usize,
+    /// Times it was asked and answered at once.
     pub hits: u64,
-    /// Times none was found.
+    /// Times it was asked and did not.
     pub misses: u64,
+    /// Values that were served stale: at once, which is a hit, or in place of a load that failed or took too long.
+    pub stale: u64,
+    /// Times it answered with a failure that it remembers, which is a hit too.
+    pub remembered: u64,
     /// Loads that were begun.
     pub loads: u64,
-    /// Loads that failed.
+    /// Loads that failed or panicked, or brought what a rule calls a failure.
     pub load_failures: u64,
     /// Callers that waited for a load of another's.
     pub coalesced: u64,
@@ -56,6 +62,8 @@ impl Left {
 pub(crate) struct Counts {
     pub(crate) hits: u64,
     pub(crate) misses: u64,
+    pub(crate) stale: u64,
+    pub(crate) remembered: u64,
     pub(crate) loads: u64,
     pub(crate) load_failures: u64,
     pub(crate) coalesced: u64,
@@ -65,11 +73,14 @@ pub(crate) struct Counts {
 }
 
 impl Stats {
-    pub(crate) fn add(&mut self, entries: usize, weight: u64, counts: &Counts) {
+    pub(crate) fn add(&mut self, entries: usize, weight: u64, loading: usize, counts: &Counts) {
         self.entries += entries;
         self.weight += weight;
+        self.loading += loading;
         self.hits += counts.hits;
         self.misses += counts.misses;
+        self.stale += counts.stale;
+        self.remembered += counts.remembered;
         self.loads += counts.loads;
         self.load_failures += counts.load_failures;
         self.coalesced += counts.coalesced;
@@ -87,8 +98,13 @@ impl Stats {
         const REQUESTS: Metric = Metric {
             name: "requests_total",
             unit: "",
-            help: "times it was asked, by whether it had a fresh value",
+            help: "times it was asked, by whether it answered at once",
         };
+        const LOADING: Metric =
+            Metric { name: "loading", unit: "", help: "loads that are under way and may be stored" };
+        const STALE: Metric = Metric { name: "stale_total", unit: "", help: "values that were served stale" };
+        const REMEMBERED: Metric =
+            Metric { name: "remembered_total", unit: "", help: "answers with a failure that it remembers" };
         const LOADS: Metric = Metric { name: "loads_total", unit: "", help: "loads that were begun" };
         const FAILURES: Metric = Metric { name: "load_failures_total", unit: "", help: "loads that failed" };
         const COALESCED: Metric =
@@ -101,6 +117,9 @@ impl Stats {
         sink.gauge(&WEIGHT, &[], self.weight as f64);
         sink.counter(&REQUESTS, &[("outcome", "hit")], self.hits);
         sink.counter(&REQUESTS, &[("outcome", "miss")], self.misses);
+        sink.counter(&STALE, &[], self.stale);
+        sink.counter(&REMEMBERED, &[], self.remembered);
+        sink.gauge(&LOADING, &[], self.loading as f64);
         sink.counter(&LOADS, &[], self.loads);
         sink.counter(&FAILURES, &[], self.load_failures);
         sink.counter(&COALESCED, &[], self.coalesced);

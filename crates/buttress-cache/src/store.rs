@@ -1,42 +1,55 @@
-//! The shards under their locks: the limit that holds for all of them together, and time.
+//! The shards under their locks: what is found, what is put in, and time. Lists of flights and invalidations have
+//! files of their own, and so has the limit that holds for all shards together.
 
-use crate::Config;
 mod flights;
+mod invalidate;
+mod room;
+mod times;
 
-pub(crate) use flights::Begun;
+pub(crate) use flights::{Ask, Begun, Ended, Patience};
 
+use self::times::{Draws, Extra, Freshness, Times};
+use crate::Config;
 use crate::adaptor::Adaptor;
+use crate::cache::now;
 use crate::flight::Flight;
-use crate::policy::{MAX_WEIGHT, Policy};
-use crate::shard::{Evicted, Shard};
+use crate::policy::Policy;
+use crate::primitive::Mutex;
+use crate::rules::{Found, Keep, Served};
+use crate::setbacks::{Setback, Setbacks};
+use crate::shard::{At, Evicted, Shard};
 use crate::stats::{Counts, Stats};
+use crate::tags;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use parking_lot::{Mutex, MutexGuard};
 use std::borrow::Borrow;
+use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 /// Nanoseconds since the store's own beginning of time.
-type Nanos = u64;
-const NEVER: Nanos = u64::MAX;
+pub(crate) type Nanos = u64;
+pub(crate) const NEVER: Nanos = u64::MAX;
 
-pub(crate) struct Store<K, V> {
+pub struct Store<K, V> {
     shards: Box<[Locked<K, V>]>,
     hasher: RandomState,
     /// Only the default policy has one.
     adaptor: Option<Adaptor>,
-    /// Weight that the entries of all shards may have together.
-    limit: u64,
+    /// Weight that the entries of all shards may have together. Changed under `lending` alone; relaxed, since
+    /// who acts on it looks again at what its shard admits.
+    limit: AtomicU64,
     /// Held while shards lend each other capacity: the sum of their capacities is the limit at every moment.
     lending: Mutex<()>,
-    /// Whether any entry expires. Relaxed: it is set before the first such entry is put in, under whose shard's
-    /// lock it is read.
+    /// Whether anything depends on the time. Relaxed: it is set before the first such thing is put in, under whose
+    /// shard's lock it is read.
     timed: AtomicBool,
+    /// Whether entries are weighed, or count one each. Relaxed: an entry has the weight that it was put in with.
+    weighed: AtomicBool,
     base: Instant,
 }
 
@@ -46,55 +59,83 @@ struct Locked<K, V>(Mutex<Inner<K, V>>);
 
 struct Inner<K, V> {
     entries: Shard<K, Stored<V>>,
+    times: Times,
+    counts: Counts,
     /// Loads whose results may be stored, by key.
     flights: HashTable<Arc<Flight<K, V>>>,
+    /// Loads that have failed and are not tried again for a while.
+    setbacks: Setbacks<K>,
+    /// Tags that were invalidated since the oldest flight began.
+    log: tags::Log,
+    tags: tags::Index,
+    /// What some entries have beside their values, at the places that they have in the shard. As long as no entry
+    /// needs it, nobody pays for it.
+    extras: Vec<Extra>,
+    draws: Draws,
     /// The most entries this shard may hold, whatever they weigh.
     most: usize,
-    counts: Counts,
 }
 
-/// A value, and until when it is fresh.
+/// A value, and until when it is fresh. The zero that this is not makes room for a place that is empty.
 struct Stored<V> {
     value: V,
-    expires: Nanos,
+    expires: NonZeroU64,
 }
 
 /// The least number of entries for which a shard of its own pays: with fewer the policy sees too little.
 const ENTRIES_PER_SHARD: usize = 256;
 
+/// How many shards a cache of that many entries has, if each weighs one.
+pub(crate) fn shards_for(entries: usize, limit: u64) -> usize {
+    let cores = available_parallelism().map_or(1, usize::from);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let shards = (entries / ENTRIES_PER_SHARD).clamp(1, (8 * cores).next_power_of_two()).min(most);
+    (shards + 1).next_power_of_two() / 2 // the power of two that is not more
+}
+
 impl<K, V> Store<K, V> {
-    pub(crate) fn new(config: &Config, policy: Policy, now: Instant) -> Self {
+    pub(crate) fn new(config: &Config, policy: Policy, seed: u64, now: Instant) -> Self {
         let entries = config.max_entries.get();
-        let limit = config.max_weight.map_or(entries as u64, NonZeroU64::get);
-        let cores = available_parallelism().map_or(1, usize::from);
-        let shards =
-            (entries / ENTRIES_PER_SHARD).clamp(1, (8 * cores).next_power_of_two()).min(limit as usize);
-        let shards = (shards + 1).next_power_of_two() / 2; // the power of two that is not more
-        // What does not divide goes to the first ones, so that the sum is the limit.
-        let part = |whole: u64, index: usize| {
-            whole / shards as u64 + u64::from((index as u64) < whole % shards as u64)
-        };
+        let limit = room::limit(config);
+        let shards = shards_for(entries, limit);
         let shard = |index| {
-            let (capacity, most) = (part(limit, index), part(entries as u64, index) as usize);
-            let entries = Shard::new(policy, capacity, most);
-            let flights = HashTable::new();
-            Locked(Mutex::new(Inner { entries, flights, most, counts: Counts::default() }))
+            let (capacity, most) = room::parts(config, index, shards);
+            Locked(Mutex::new(Inner {
+                entries: Shard::new(policy, capacity, most),
+                times: Times::new(config),
+                counts: Counts::default(),
+                flights: HashTable::new(),
+                setbacks: Setbacks::new(),
+                log: tags::Log::new(),
+                tags: tags::Index::new(),
+                extras: Vec::new(),
+                draws: Draws::new(seed, index),
+                most,
+            }))
         };
         Self {
             shards: (0..shards).map(shard).collect(),
             hasher: RandomState::default(),
             adaptor: (policy == Policy::Drf).then(|| Adaptor::new(limit, entries)),
-            limit,
+            limit: AtomicU64::new(limit),
             lending: Mutex::new(()),
-            timed: AtomicBool::new(false),
+            timed: AtomicBool::new(Times::new(config).need_a_clock()),
+            weighed: AtomicBool::new(config.max_weight.is_some()),
             base: now.checked_sub(Duration::from_secs(3600)).unwrap_or(now),
         }
     }
 
+    /// At least one, since a place that is empty is told by the zero.
     #[inline]
     fn nanos(&self, now: Instant) -> Nanos {
         // 584 years fit.
-        now.saturating_duration_since(self.base).as_nanos() as u64
+        (now.saturating_duration_since(self.base).as_nanos() as u64).max(1)
+    }
+
+    /// The time, if anything depends on it.
+    #[inline]
+    fn now(&self) -> Nanos {
+        if self.is_timed() { self.nanos(now()) } else { 1 }
     }
 
     /// Chosen by bits that are mixed anew: the hash's own all have another use below.
@@ -108,18 +149,28 @@ impl<K, V> Store<K, V> {
         &self.shards[self.index(hash)].0
     }
 
+    #[inline]
+    fn sampling(&self, hash: u64) -> Option<&Adaptor> {
+        self.adaptor.as_ref().filter(|adaptor| adaptor.sampled(hash))
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for shard in &self.shards {
             let shard = shard.0.lock();
-            stats.add(shard.entries.len(), shard.entries.weight(), &shard.counts);
+            stats.add(shard.entries.len(), shard.entries.weight(), shard.flights.len(), &shard.counts);
         }
         stats
     }
 
-    /// Whether anything in it will expire.
+    /// Whether anything depends on the time.
+    #[inline]
     pub(crate) fn is_timed(&self) -> bool {
         self.timed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_weighed(&self) -> bool {
+        self.weighed.load(Ordering::Relaxed)
     }
 
     /// Frees what has expired, a part at a time, so that nobody waits long for a lock.
@@ -127,65 +178,24 @@ impl<K, V> Store<K, V> {
         const PART: usize = 1024;
         let now = self.nanos(now);
         for shard in &self.shards {
+            let setbacks = shard.0.lock().setbacks.retain(|_, setback| now < setback.until);
+            drop(setbacks);
             let mut from = Some(0);
             while let Some(start) = from {
                 let mut expired = Vec::new();
                 {
-                    let mut shard = shard.0.lock();
-                    from =
-                        shard.entries.extract(start, PART, |_, stored| stored.expires <= now, &mut expired);
+                    let shard = &mut *shard.0.lock();
+                    let (times, extras) = (&shard.times, &shard.extras);
+                    let is_gone = |at: At, _: &K, stored: &Stored<V>| {
+                        times.is_gone(extras.get(at.index()), stored.expires.get(), now)
+                    };
+                    from = shard.entries.extract(start, PART, is_gone, &mut expired);
                     shard.counts.left.expired += expired.len() as u64;
                 }
                 drop(expired); // values are dropped after the lock
             }
         }
         self.give_back();
-    }
-
-    /// Takes out everything that `which` says, and says how much that was.
-    pub(crate) fn remove_if(&self, mut which: impl FnMut(&K, &V) -> bool) -> u64 {
-        let mut count = 0;
-        for shard in &self.shards {
-            let removed = {
-                let mut shard = shard.0.lock();
-                let removed = shard.entries.retain(|key, stored| !which(key, &stored.value));
-                shard.counts.left.explicit += removed.len() as u64;
-                // What is being loaded is not known yet, and may be what is to go.
-                (removed, std::mem::take(&mut shard.flights))
-            };
-            count += removed.0.len() as u64;
-        }
-        count
-    }
-
-    /// Lets shards have their own part of the capacity again, once what needed more has gone.
-    fn give_back(&self) {
-        let part = self.limit / self.shards.len() as u64;
-        let _one_at_a_time = self.lending.lock();
-        let mut spare = 0;
-        for shard in &self.shards {
-            let mut shard = shard.0.lock();
-            let (capacity, weight) = (shard.entries.capacity(), shard.entries.weight());
-            let keeps = weight.max(part);
-            if capacity > keeps + 1 {
-                // Nothing has to go for it: it holds no more than it keeps.
-                let _none = shard.entries.set_capacity(keeps);
-                spare += capacity - keeps;
-            }
-        }
-        for shard in self.shards.iter().cycle().take(2 * self.shards.len()) {
-            if spare == 0 {
-                return;
-            }
-            let mut shard = shard.0.lock();
-            let capacity = shard.entries.capacity();
-            let given = part.saturating_sub(capacity).min(spare);
-            let _none = shard.entries.set_capacity(capacity + given);
-            spare -= given;
-        }
-        let mut first = self.shards[0].0.lock();
-        let capacity = first.entries.capacity();
-        let _none = first.entries.set_capacity(capacity + spare);
     }
 }
 
@@ -195,155 +205,140 @@ impl<K: Hash + Eq, V> Store<K, V> {
         self.hasher.hash_one(key)
     }
 
-    /// A fresh value of `key`, or none.
+    /// A value of `key` that is fresh, or stale and good enough to be served at once.
     #[inline]
-    pub(crate) fn get<Q>(&self, key: &Q, clock: impl FnOnce() -> Instant) -> Option<V>
+    pub(crate) fn get<Q>(&self, key: &Q) -> Option<Found<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
         let hash = self.hash(key);
-        let now = if self.is_timed() { self.nanos(clock()) } else { 0 };
-        let sampling = self.adaptor.as_ref().filter(|adaptor| adaptor.sampled(hash));
+        let now = self.now();
+        let sampling = self.sampling(hash);
         let mut shard = self.shard(hash).lock();
-        let (found, weight, expired) = shard.find(hash, key, now, sampling.is_some());
+        let Lookup { found, weight, gone } = shard.find(hash, key, now, sampling.is_some());
+        let found = match found {
+            Some((value, Freshness::Fresh | Freshness::Early)) => {
+                shard.counts.hits += 1;
+                Some(Found { value, served: Served::Hit })
+            }
+            other => shard.count_stale(other),
+        };
         drop(shard);
-        drop(expired); // after the lock: a value's drop may run anything
+        drop(gone); // after the lock: a value's drop may run anything
         if let Some(adaptor) = sampling {
             adaptor.on_get(hash, weight);
         }
         found
     }
 
-    /// Puts a value in for as long as `ttl` says, and answers whether it is there now. One that may not be stored
-    /// takes the older one with it all the same. A load that is under way will not be stored: this is newer.
-    pub(crate) fn insert(
-        &self,
-        key: K,
-        value: V,
-        weight: u64,
-        ttl: Duration,
-        clock: impl FnOnce() -> Instant,
-    ) -> bool {
+    /// A fresh value of `key`, for a caller that does not stop here if there is none: nothing is counted then.
+    #[inline]
+    pub(crate) fn seek<Q>(&self, key: &Q) -> Sought<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        let hash = self.hash(key);
+        let now = self.now();
+        let sampling = self.sampling(hash);
+        let mut shard = self.shard(hash).lock();
+        let Lookup { found, weight, gone } = shard.find(hash, key, now, sampling.is_some());
+        let sought = match found {
+            Some((value, Freshness::Fresh)) => {
+                shard.counts.hits += 1;
+                Sought::Fresh(value)
+            }
+            Some((_, Freshness::Early)) => Sought::Early,
+            _ => Sought::Else,
+        };
+        drop(shard);
+        drop(gone);
+        if let Some(adaptor) = sampling {
+            if matches!(sought, Sought::Fresh(_)) {
+                adaptor.on_get(hash, weight);
+            }
+        }
+        sought
+    }
+
+    /// Puts a value in, and answers whether it is there now. One that may not be stored takes the older one with it
+    /// all the same. A load that is under way will not be stored: this is newer.
+    pub(crate) fn insert(&self, key: K, value: V, weight: u64, keep: &Keep) -> bool {
         let hash = self.hash(&key);
-        let stored = self.storable(value, weight, ttl, clock);
-        let is_stored = stored.is_ok();
-        let weight = stored.as_ref().map_or(0, |(_, weight)| *weight);
+        let tags = self.tags_of(keep);
+        let now = self.now_for(keep);
         let (mut shard, lending) = self.lock_for(hash, weight);
         let unlisted = shard.unlist(hash, |flight| flight.key == key);
-        let gone = shard.put(hash, key, stored, self.adaptor.as_ref());
+        let put = Put { hash, value, weight, keep, tags: &tags, took: Duration::ZERO, now };
+        let (is_stored, gone) = shard.put(key, put, self.adaptor.as_ref());
         drop((shard, lending));
         drop((unlisted, gone)); // after the lock
         is_stored
     }
 
-    /// What is to be stored and its weight, or why nothing is.
-    fn storable(
-        &self,
-        value: V,
-        weight: u64,
-        ttl: Duration,
-        clock: impl FnOnce() -> Instant,
-    ) -> Result<(Stored<V>, u64), Unstored> {
-        if ttl.is_zero() {
-            return Err(Unstored::NotWanted);
+    /// The time, if what is to be kept needs it, or anything else.
+    fn now_for(&self, keep: &Keep) -> Nanos {
+        if keep.ttl.is_some_and(|ttl| ttl != Duration::MAX) {
+            self.timed.store(true, Ordering::Relaxed);
         }
-        if weight > self.limit.min(MAX_WEIGHT) {
-            return Err(Unstored::TooHeavy);
-        }
-        let expires = match ttl {
-            Duration::MAX => NEVER,
-            ttl => {
-                self.timed.store(true, Ordering::Relaxed);
-                self.nanos(clock()).saturating_add(ttl.as_nanos().try_into().unwrap_or(NEVER))
-            }
-        };
-        // What weighs nothing must still be somewhere in the policy's queues.
-        Ok((Stored { value, expires }, weight.max(1)))
+        self.now()
     }
 
-    /// The shard, locked, with room for an entry of this weight: if it has not enough, the others lend it some, and
-    /// the guard that comes with it keeps it from being lent on meanwhile.
-    fn lock_for(&self, hash: u64, weight: u64) -> (MutexGuard<'_, Inner<K, V>>, Option<MutexGuard<'_, ()>>) {
-        let shard = self.shard(hash).lock();
-        if shard.entries.admits(weight) {
-            return (shard, None);
-        }
-        drop(shard);
-        let lending = self.lend_for(self.index(hash), weight);
-        (self.shard(hash).lock(), Some(lending))
+    fn tags_of(&self, keep: &Keep) -> Vec<u64> {
+        keep.tags.iter().map(|tag| self.tag(tag)).collect()
     }
 
-    #[cold]
-    fn lend_for(&self, own: usize, weight: u64) -> MutexGuard<'_, ()> {
-        let lending = self.lending.lock();
-        // Its whole weight, if there is so much: what is in its shard already is to keep its room.
-        let mut needed = weight.min(self.limit - self.shards[own].0.lock().entries.capacity());
-        let mut lent = 0;
-        // First what is free, then from whoever has most entries: one more heavy one is not to go for a light one.
-        let mut take = |shard: &Locked<K, V>, most: fn(&Inner<K, V>) -> u64| {
-            let evicted = {
-                let mut shard = shard.0.lock();
-                let given = most(&shard).min(needed);
-                needed -= given;
-                lent += given;
-                let capacity = shard.entries.capacity();
-                let evicted = shard.entries.set_capacity(capacity - given);
-                shard.counts.left.size += evicted.len() as u64;
-                evicted
-            };
-            drop(evicted);
-            needed == 0
-        };
-        let others =
-            || self.shards.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, shard)| shard);
-        let free = |shard: &Inner<K, V>| shard.entries.capacity() - shard.entries.weight();
-        if !others().any(|shard| take(shard, free)) {
-            let mut others: Vec<_> = others().map(|shard| (shard.0.lock().entries.len(), shard)).collect();
-            others.sort_unstable_by_key(|(entries, _)| std::cmp::Reverse(*entries));
-            others.iter().any(|(_, shard)| take(shard, |shard| shard.entries.capacity()));
-        }
-        let mut shard = self.shards[own].0.lock();
-        let capacity = shard.entries.capacity();
-        let _none = shard.entries.set_capacity(capacity + lent);
-        drop(shard);
-        lending
-    }
-
-    /// Takes out the value of `key`.
-    pub(crate) fn remove<Q>(&self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hash(key);
-        let unlisted;
-        let removed = {
-            let mut shard = self.shard(hash).lock();
-            let removed = shard.entries.remove(hash, |other| other.borrow() == key);
-            shard.counts.left.explicit += u64::from(removed.is_some());
-            unlisted = shard.unlist(hash, |flight| flight.key.borrow() == key);
-            removed
-        };
-        drop(unlisted);
-        if let Some(adaptor) = self.adaptor.as_ref().filter(|adaptor| adaptor.sampled(hash)) {
-            adaptor.on_remove(hash);
-        }
-        removed.map(|(_, stored)| stored.value)
+    /// Tags that share a hash are invalidated together, which is once in 2⁶⁴ and harms nobody.
+    fn tag(&self, tag: &str) -> u64 {
+        self.hasher.hash_one(tag)
     }
 }
 
-/// Why a value is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unstored {
-    /// It has no time to live.
-    NotWanted,
-    TooHeavy,
+impl<K, V> fmt::Debug for Store<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("shards", &self.shards.len()).finish_non_exhaustive()
+    }
+}
+
+/// What [`Store::seek`] finds.
+pub(crate) enum Sought<V> {
+    Fresh(V),
+    /// It is fresh, and to be loaded again early.
+    Early,
+    /// None, or one that is stale.
+    Else,
+}
+
+/// What [`Inner::find`] finds: a value, its weight if that was asked for, and what was no longer to be there.
+struct Lookup<K, V> {
+    found: Option<(V, Freshness)>,
+    weight: Option<u64>,
+    gone: Option<(K, Stored<V>)>,
+}
+
+/// What is put in, but for its key.
+struct Put<'a, V> {
+    hash: u64,
+    value: V,
+    weight: u64,
+    keep: &'a Keep,
+    tags: &'a [u64],
+    /// How long it took to load.
+    took: Duration,
+    now: Nanos,
 }
 
 /// What an insertion has pushed out, to be dropped after the lock.
-type Gone<K, V> = (Option<(K, Stored<V>)>, Evicted<K, Stored<V>>, Vec<Evicted<K, Stored<V>>>);
+struct Gone<K, V> {
+    _replaced: Option<(K, Stored<V>)>,
+    _unstored: Option<(K, V)>,
+    _evicted: Evicted<K, Stored<V>>,
+    _rest: Vec<Evicted<K, Stored<V>>>,
+    _setback: Option<(K, Setback)>,
+}
 
 impl<K, V> Inner<K, V> {
     /// Takes a flight off the list: what it loads will not be stored.
@@ -351,12 +346,13 @@ impl<K, V> Inner<K, V> {
         if self.flights.is_empty() {
             return None;
         }
-        Some(self.flights.find_entry(hash, |flight| is(flight)).ok()?.remove().0)
+        let unlisted = self.flights.find_entry(hash, |flight| is(flight)).ok()?.remove().0;
+        self.trim();
+        Some(unlisted)
     }
 
     fn unlist_this(&mut self, flight: &Arc<Flight<K, V>>) -> Option<Arc<Flight<K, V>>> {
-        let found = self.flights.find_entry(flight.hash, |listed| Arc::ptr_eq(listed, flight));
-        Some(found.ok()?.remove().0)
+        self.unlist(flight.hash, |listed| std::ptr::eq(listed, &**flight))
     }
 
     fn is_listed(&self, flight: &Arc<Flight<K, V>>) -> bool {
@@ -366,61 +362,115 @@ impl<K, V> Inner<K, V> {
     fn list(&mut self, flight: Arc<Flight<K, V>>) {
         self.flights.insert_unique(flight.hash, flight, |flight| flight.hash);
     }
+
+    /// Without loads in the air nobody reads the log.
+    fn trim(&mut self) {
+        if self.flights.is_empty() {
+            self.log.trim();
+        }
+    }
+
+    /// Keeps what an entry has beside its value.
+    fn note(&mut self, at: At, extra: Extra) {
+        if let Some(place) = self.extras.get_mut(at.index()) {
+            *place = extra;
+        } else if extra != Extra::NONE {
+            self.extras.resize(at.index() + 1, Extra::NONE);
+            self.extras[at.index()] = extra;
+        }
+    }
+
+    /// How fresh an entry is; `None` if it is gone. What a shard of which nothing special is asked does not need.
+    #[cold]
+    #[inline(never)]
+    fn judge(&mut self, at: At, expires: Nanos, now: Nanos) -> Option<Freshness> {
+        let extra = self.extras.get(at.index());
+        let freshness = self.times.judge(extra, expires, now, &mut self.draws)?;
+        if let Some(idle) = self.times.idle_from(now) {
+            let extra = extra.copied().unwrap_or(Extra::NONE);
+            self.note(at, extra.idle(idle));
+        }
+        Some(freshness)
+    }
+
+    /// Counts an answer that may be stale, and gives it if it may be given at once.
+    fn count_stale(&mut self, found: Option<(V, Freshness)>) -> Option<Found<V>> {
+        if let Some((value, Freshness::Stale { by, at_once: true })) = found {
+            self.counts.hits += 1;
+            self.counts.stale += 1;
+            return Some(Found { value, served: Served::Stale(Duration::from_nanos(by)) });
+        }
+        self.counts.misses += 1;
+        None
+    }
 }
 
 impl<K, V: Clone> Inner<K, V> {
-    /// A fresh value, counted as a hit, and its weight if that is asked for; or else a miss, and what has expired.
+    /// A value that is not gone, without a count of it.
     #[inline]
-    fn find<Q>(&mut self, hash: u64, key: &Q, now: Nanos, weigh: bool) -> Found<K, V>
+    fn find<Q>(&mut self, hash: u64, key: &Q, now: Nanos, weigh: bool) -> Lookup<K, V>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         let at = self.entries.find(hash, |other| other.borrow() == key);
-        let mut expired = None;
-        if let Some(at) = at {
-            let fresh = self.entries.entry(at).filter(|(_, stored)| now < stored.expires);
-            if let Some(value) = fresh.map(|(_, stored)| stored.value.clone()) {
-                self.entries.touch(at);
-                self.counts.hits += 1;
-                return (Some(value), weigh.then(|| self.entries.weight_of(at)), None);
-            }
-            expired = self.entries.remove_at(at);
+        let Some((at, expires)) = at.and_then(|at| Some((at, self.entries.entry(at)?.1.expires.get())))
+        else {
+            return Lookup { found: None, weight: None, gone: None };
+        };
+        let freshness = if now < expires && !self.times.is_rich() {
+            Some(Freshness::Fresh)
+        } else {
+            self.judge(at, expires, now)
+        };
+        let Some(freshness) = freshness else {
             self.counts.left.expired += 1;
-        }
-        self.counts.misses += 1;
-        (None, None, expired)
+            return Lookup { found: None, weight: None, gone: self.entries.remove_at(at) };
+        };
+        let value = self.entries.entry(at).map(|(_, stored)| stored.value.clone());
+        self.entries.touch(at);
+        let weight = weigh.then(|| self.entries.weight_of(at));
+        Lookup { found: value.map(|value| (value, freshness)), weight, gone: None }
     }
 
-    /// A fresh value, without a trace.
-    fn peek(&self, hash: u64, key: &K, now: Nanos) -> Option<V>
+    /// A value that is not gone, without a trace.
+    fn peek<Q>(&self, hash: u64, key: &Q, now: Nanos) -> Option<(V, Option<Nanos>)>
     where
-        K: Eq,
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
     {
-        let stored = self.entries.peek(hash, |other| other == key)?;
-        (now < stored.expires).then(|| stored.value.clone())
+        let at = self.entries.find(hash, |other| other.borrow() == key)?;
+        let (_, stored) = self.entries.entry(at)?;
+        let expires = stored.expires.get();
+        if self.times.is_gone(self.extras.get(at.index()), expires, now) {
+            return None;
+        }
+        Some((stored.value.clone(), now.checked_sub(expires)))
     }
 }
 
-type Found<K, V> = (Option<V>, Option<u64>, Option<(K, Stored<V>)>);
-
 impl<K: Eq, V> Inner<K, V> {
-    fn put(
-        &mut self,
-        hash: u64,
-        key: K,
-        stored: Result<(Stored<V>, u64), Unstored>,
-        adaptor: Option<&Adaptor>,
-    ) -> Gone<K, V> {
-        let (stored, weight) = match stored {
-            Ok(stored) => stored,
-            Err(why) => {
-                self.counts.too_heavy += u64::from(why == Unstored::TooHeavy);
-                let removed = self.entries.remove(hash, |other| *other == key);
-                self.counts.left.replaced += u64::from(removed.is_some());
-                return (removed, Evicted::NONE, vec![]);
-            }
-        };
+    /// Puts a value in, if it is to be stored and its shard has room for it.
+    fn put(&mut self, key: K, put: Put<'_, V>, adaptor: Option<&Adaptor>) -> (bool, Gone<K, V>) {
+        let Put { hash, value, weight, keep, tags, took, now } = put;
+        let setback = self.setbacks.remove(hash, |other| *other == key);
+        let ttl = self.times.ttl(keep, &mut self.draws);
+        // What weighs nothing must still be somewhere in the policy's queues.
+        let weight = weight.max(1);
+        let is_too_heavy = !self.entries.admits(weight);
+        if ttl == 0 || is_too_heavy {
+            self.counts.too_heavy += u64::from(ttl != 0);
+            let removed = self.entries.remove(hash, |other| *other == key);
+            self.counts.left.replaced += u64::from(removed.is_some());
+            let gone = Gone {
+                _replaced: removed,
+                _unstored: Some((key, value)),
+                _evicted: Evicted::NONE,
+                _rest: Vec::new(),
+                _setback: setback,
+            };
+            return (false, gone);
+        }
         if let Some(adaptor) = adaptor {
             if adaptor.sampled(hash) {
                 adaptor.on_insert(hash, weight);
@@ -435,11 +485,21 @@ impl<K: Eq, V> Inner<K, V> {
             size += evicted.len();
             rest.push(evicted);
         }
+        let expires = now.saturating_add(ttl).max(1);
+        let stored = Stored { value, expires: NonZeroU64::new(expires).unwrap_or(NonZeroU64::MIN) };
         let inserted = self.entries.insert(hash, key, stored, weight);
+        let extra = self.times.extra(keep, expires, took, now);
+        self.note(inserted.at, extra);
+        if self.tags.in_use() || !tags.is_empty() {
+            self.tags.set(inserted.at.index() as u32, tags);
+        }
         size += inserted.evicted.len();
         self.counts.inserted += 1;
         self.counts.left.replaced += u64::from(inserted.replaced.is_some());
         self.counts.left.size += size as u64;
-        (inserted.replaced, inserted.evicted, rest)
+        let (replaced, evicted) = (inserted.replaced, inserted.evicted);
+        let gone =
+            Gone { _replaced: replaced, _unstored: None, _evicted: evicted, _rest: rest, _setback: setback };
+        (true, gone)
     }
 }

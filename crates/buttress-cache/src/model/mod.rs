@@ -223,7 +223,7 @@ impl Pair {
             }
             Op::Extract(from) => {
                 let mut removed = Vec::new();
-                let next = self.shard.extract(from as usize, 5, |key, _| key % 2 == 0, &mut removed);
+                let next = self.shard.extract(from as usize, 5, |_, key, _| key % 2 == 0, &mut removed);
                 assert!(next.is_none_or(|next| next == from as usize + 5));
                 self.removed(removed);
             }

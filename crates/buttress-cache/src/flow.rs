@@ -1,0 +1,545 @@
+//! What happens to one who asks, from the first poll to the answer: the same for a layer and for `get_or_load`.
+
+use crate::cache::Shared;
+use crate::flight::Outcome;
+use crate::load::{Lead, OnPanic, Turn, Waiter, Who};
+use crate::rules::{Fate, Found, Served, SharedError, Terms};
+use crate::source::Source;
+use crate::store::{Ask, Begun, Patience};
+use buttress_core::{Error, Reason, Rejected};
+use parking_lot::Mutex;
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep};
+
+pin_project! {
+    /// `K` key, `V` value, `C` source, `F` its future, `E` its error, `J` what judges its answer, `P` rules, `M` mode.
+    pub(crate) struct Flow<K, V, C, F, E, J, P, M> {
+        #[pin]
+        state: State<K, V, C, F, E, J>,
+        rules: P,
+        deadlines: Deadlines,
+        mode: PhantomData<M>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<K, V, C, F, E, J> {
+        Begin { begin: Option<Begin<K, V, C>> },
+        Wait { wait: Option<Wait<K, V, C, E>> },
+        Ready { ready: Option<Ready<K, V, C, E>> },
+        // The future first: it is dropped before its place is given to another.
+        Load { #[pin] future: F, load: Option<Loading<K, V, E, J>> },
+        Done,
+    }
+}
+
+/// Not polled yet: who is never polled does not lead.
+struct Begin<K, V, C> {
+    shared: Arc<Shared<K, V>>,
+    key: K,
+    source: C,
+    ask: Ask,
+}
+
+/// Another loads it, or a task.
+struct Wait<K, V, C, E> {
+    waiter: Waiter<K, V>,
+    key: K,
+    source: C,
+    /// What a task of its own brings, for this caller alone.
+    own: Option<Slot<V, E>>,
+}
+
+/// Waits until what it calls is ready.
+struct Ready<K, V, C, E> {
+    who: Who<K, V>,
+    source: C,
+    slot: Option<Slot<V, E>>,
+}
+
+struct Loading<K, V, E, J> {
+    who: Who<K, V>,
+    judge: J,
+    slot: Option<Slot<V, E>>,
+}
+
+/// Where a task leaves what is for the caller alone that started it: an error, or an answer that others do not get.
+pub(crate) type Slot<V, E> = Arc<Mutex<Option<Result<V, E>>>>;
+
+/// Where a load runs.
+///
+/// There is nothing to implement: it only names [`Here`] and [`Apart`].
+pub trait Mode<K, V, C: Source<K, Value = V>, P>: sealed::Sealed {
+    #[doc(hidden)]
+    const APART: bool;
+
+    /// Gives the lead back if the load is to run here.
+    #[doc(hidden)]
+    fn start(lead: Lead<K, V>, source: &C, rules: &P, slot: Option<Slot<V, C::Error>>) -> Option<Lead<K, V>>;
+}
+
+/// Each load runs in the future of a caller that waits for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Here;
+
+/// Each load runs in a task of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Apart;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Here {}
+    impl Sealed for super::Apart {}
+}
+
+impl<K, V, C: Source<K, Value = V>, P> Mode<K, V, C, P> for Here {
+    const APART: bool = false;
+
+    fn start(lead: Lead<K, V>, _: &C, _: &P, _: Option<Slot<V, C::Error>>) -> Option<Lead<K, V>> {
+        Some(lead)
+    }
+}
+
+impl<K, V, C, P> Mode<K, V, C, P> for Apart
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Clone + Send + 'static,
+    C: Source<K, Value = V> + Clone + Send + 'static,
+    C::Future: Send + 'static,
+    C::Error: Send + 'static,
+    P: Terms<C::Request, K, V, C::Error> + Clone + Send + 'static,
+    P::Judge: Send + 'static,
+{
+    const APART: bool = true;
+
+    fn start(lead: Lead<K, V>, source: &C, rules: &P, slot: Option<Slot<V, C::Error>>) -> Option<Lead<K, V>> {
+        let Ok(runtime) = Handle::try_current() else { return Some(lead) };
+        let ready = Ready { who: Who::Lead(lead), source: source.clone(), slot };
+        let flow: FlowOf<K, V, C, P, Here> = Flow::new(State::Ready { ready: Some(ready) }, rules.clone());
+        runtime.spawn(async move { drop(flow.await) });
+        None
+    }
+}
+
+/// The flow of a source and its rules.
+pub(crate) type FlowOf<K, V, C, P, M> = Flow<
+    K,
+    V,
+    C,
+    <C as Source<K>>::Future,
+    <C as Source<K>>::Error,
+    <P as Terms<<C as Source<K>>::Request, K, V, <C as Source<K>>::Error>>::Judge,
+    P,
+    M,
+>;
+
+impl<K, V, C, F, E, J, P, M> Flow<K, V, C, F, E, J, P, M> {
+    fn new(state: State<K, V, C, F, E, J>, rules: P) -> Self {
+        Self { state, rules, deadlines: Deadlines::default(), mode: PhantomData }
+    }
+
+    /// Asks for a key.
+    pub(crate) fn ask(shared: Arc<Shared<K, V>>, key: K, source: C, rules: P, ask: Ask) -> Self {
+        Self::new(State::Begin { begin: Some(Begin { shared, key, source, ask }) }, rules)
+    }
+
+    /// Makes a call that nobody else waits for.
+    pub(crate) fn past(who: Who<K, V>, source: C, rules: P) -> Self {
+        Self::new(State::Ready { ready: Some(Ready { who, source, slot: None }) }, rules)
+    }
+}
+
+impl<K, V, C, P, M> Future for FlowOf<K, V, C, P, M>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    C: Source<K, Value = V>,
+    P: Terms<C::Request, K, V, C::Error>,
+    M: Mode<K, V, C, P>,
+{
+    type Output = Result<Found<V>, Error<C::Error>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProj::Begin { begin } => {
+                    let begin = begin.take().expect(POLLED);
+                    begun::<_, _, _, _, M>(begin, this.rules, this.deadlines)
+                }
+                StateProj::Wait { wait } => {
+                    let turn = match wait.as_ref().expect(POLLED).waiter.poll(cx) {
+                        Poll::Ready(turn) => turn,
+                        Poll::Pending => {
+                            let result = match this.deadlines.poll(cx) {
+                                Due::Not => return Poll::Pending,
+                                Due::Soft => match wait.as_ref().expect(POLLED).waiter.fallback() {
+                                    None => continue,
+                                    Some(found) => Ok(found),
+                                },
+                                Due::Hard => give_up(&wait.as_ref().expect(POLLED).waiter, !M::APART),
+                            };
+                            this.state.set(State::Done);
+                            return Poll::Ready(result);
+                        }
+                    };
+                    let wait = wait.take().expect(POLLED);
+                    waited::<_, _, _, _, M>(wait, turn, this.rules)
+                }
+                StateProj::Ready { ready } => {
+                    let Ready { who, mut source, slot } = ready.take().expect(POLLED);
+                    let guard = OnPanic::new(who);
+                    let polled = source.poll_ready(cx);
+                    match polled {
+                        Poll::Pending => {
+                            let who = guard.disarm();
+                            if this.deadlines.poll_hard(cx) {
+                                Next::Return(timed_out(who))
+                            } else {
+                                *ready = Some(Ready { who, source, slot });
+                                return Poll::Pending;
+                            }
+                        }
+                        Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, this.rules)),
+                        Poll::Ready(Ok(())) => {
+                            let key = guard.who().key();
+                            let judge = this.rules.judge(source.request(key));
+                            let future = source.call(key);
+                            let mut who = guard.disarm();
+                            if let Who::Write(write) = &mut who {
+                                write.begun = true;
+                            }
+                            Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
+                        }
+                    }
+                }
+                StateProj::Load { future, load } => {
+                    let Loading { who, judge, slot } = load.take().expect(POLLED);
+                    let guard = OnPanic::new(who);
+                    let polled = future.poll(cx);
+                    match polled {
+                        Poll::Pending => {
+                            let who = guard.disarm();
+                            if this.deadlines.poll_hard(cx) {
+                                // The load goes first, and then what it was for.
+                                this.state.set(State::Done);
+                                return Poll::Ready(timed_out(who));
+                            }
+                            *load = Some(Loading { who, judge, slot });
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(Ok(value)) => Next::Return(loaded(guard, value, judge, slot)),
+                        Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, this.rules)),
+                    }
+                }
+                StateProj::Done => panic!("{POLLED}"),
+            };
+            match next {
+                Next::State(state) => this.state.set(state),
+                Next::Return(result) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+}
+
+impl<K, V, C, P, M> FlowOf<K, V, C, P, M>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    C: Source<K, Value = V>,
+    C::Error: From<Rejected>,
+    P: Terms<C::Request, K, V, C::Error>,
+    M: Mode<K, V, C, P>,
+{
+    /// Polls it, and marks the value as a layer does.
+    pub(crate) fn poll_marked(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, C::Error>> {
+        let result = ready!(self.as_mut().poll(cx));
+        Poll::Ready(match result {
+            Ok(Found { mut value, served }) => {
+                self.project().rules.mark(&mut value, served);
+                Ok(value)
+            }
+            Err(Error::Inner(error)) => Err(error),
+            Err(Error::Rejected(rejected)) => Err(rejected.into()),
+        })
+    }
+}
+
+const POLLED: &str = "not polled after it has ended or panicked";
+
+enum Next<K, V, C, F, E, J> {
+    State(State<K, V, C, F, E, J>),
+    Return(Result<Found<V>, Error<E>>),
+}
+
+type NextOf<K, V, C, P> = Next<
+    K,
+    V,
+    C,
+    <C as Source<K>>::Future,
+    <C as Source<K>>::Error,
+    <P as Terms<<C as Source<K>>::Request, K, V, <C as Source<K>>::Error>>::Judge,
+>;
+
+fn begun<K, V, C, P, M>(begin: Begin<K, V, C>, rules: &P, deadlines: &mut Deadlines) -> NextOf<K, V, C, P>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    C: Source<K, Value = V>,
+    P: Terms<C::Request, K, V, C::Error>,
+    M: Mode<K, V, C, P>,
+{
+    let Begin { shared, key, source, ask } = begin;
+    let ask = Ask { apart: M::APART && Handle::try_current().is_ok(), ..ask };
+    match shared.store.begin(key, ask, &shared) {
+        Begun::Answer(found) => Next::Return(Ok(found)),
+        Begun::Refresh(found, lead) => {
+            // It asked for a runtime, and there was one.
+            drop(M::start(lead, &source, rules, None));
+            Next::Return(Ok(found))
+        }
+        Begun::Failed(error, left) => {
+            let rejected = shared.rejected(Reason::Failed).after(left);
+            Next::Return(Err(error_of(rules, error.as_ref(), rejected)))
+        }
+        Begun::Lead(lead, patience) => {
+            deadlines.start(patience);
+            led::<_, _, _, _, M>(lead, source, rules)
+        }
+        Begun::Wait(waiter, key, patience) => {
+            deadlines.start(patience);
+            Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: None }) })
+        }
+    }
+}
+
+/// Has a load run here, or apart.
+fn led<K, V, C, P, M>(lead: Lead<K, V>, source: C, rules: &P) -> NextOf<K, V, C, P>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    C: Source<K, Value = V>,
+    P: Terms<C::Request, K, V, C::Error>,
+    M: Mode<K, V, C, P>,
+{
+    if M::APART {
+        // Among those who wait before the task can end.
+        let (waiter, key) = (lead.join(), lead.key().clone());
+        let own = Slot::default();
+        return match M::start(lead, &source, rules, Some(Arc::clone(&own))) {
+            None => Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: Some(own) }) }),
+            Some(lead) => {
+                drop(waiter);
+                Next::State(State::Ready { ready: Some(Ready { who: Who::Lead(lead), source, slot: None }) })
+            }
+        };
+    }
+    Next::State(State::Ready { ready: Some(Ready { who: Who::Lead(lead), source, slot: None }) })
+}
+
+fn waited<K, V, C, P, M>(wait: Wait<K, V, C, C::Error>, turn: Turn<K, V>, rules: &P) -> NextOf<K, V, C, P>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    C: Source<K, Value = V>,
+    P: Terms<C::Request, K, V, C::Error>,
+    M: Mode<K, V, C, P>,
+{
+    let Wait { waiter, key, source, own } = wait;
+    let outcome = match turn {
+        Turn::Lead(lead) => {
+            drop(waiter);
+            return led::<_, _, _, _, M>(lead, source, rules);
+        }
+        Turn::Done(outcome) => outcome,
+    };
+    match outcome {
+        Outcome::Loaded { value, .. } => {
+            let served = if own.is_some() { Served::Loaded } else { Served::Waited };
+            Next::Return(Ok(Found { value, served }))
+        }
+        Outcome::Failed(error) => {
+            if let Some(found) = waiter.fallback() {
+                return Next::Return(Ok(found));
+            }
+            Next::Return(match own.and_then(|own| own.lock().take()) {
+                Some(own) => answer(own),
+                None => Err(error_of(rules, error.as_ref(), waiter.shared().rejected(Reason::Failed))),
+            })
+        }
+        Outcome::Scattered => match own.and_then(|own| own.lock().take()) {
+            Some(own) => Next::Return(answer(own)),
+            None => {
+                let who = Who::Alone(waiter);
+                Next::State(State::Ready { ready: Some(Ready { who, source, slot: None }) })
+            }
+        },
+        Outcome::Moved => {
+            let shared = Arc::clone(waiter.shared());
+            drop(waiter);
+            let ask = Ask { count: false, apart: false, early: false };
+            Next::State(State::Begin { begin: Some(Begin { shared, key, source, ask }) })
+        }
+    }
+}
+
+/// A call has brought a value.
+fn loaded<K, V, E, J>(
+    guard: OnPanic<K, V>,
+    value: V,
+    judge: J,
+    slot: Option<Slot<V, E>>,
+) -> Result<Found<V>, Error<E>>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    J: FnOnce(&V) -> Fate,
+{
+    let fate = match guard.who() {
+        Who::Lead(_) | Who::Alone(_) => judge(&value),
+        Who::Past | Who::Write(_) => Fate::Share,
+    };
+    let value = match (guard.disarm(), fate) {
+        (Who::Lead(lead), Fate::Store(keep)) => lead.complete(value, &keep),
+        (Who::Lead(lead), Fate::Refuse) => {
+            let Some(slot) = slot else {
+                lead.scatter();
+                return Ok(Found { value, served: Served::Loaded });
+            };
+            // The caller that started the task finds it there when it is woken.
+            *slot.lock() = Some(Ok(value.clone()));
+            lead.scatter();
+            value
+        }
+        (Who::Lead(lead), fate) => match lead.share(&value, fate == Fate::Failed) {
+            Some(found) => return Ok(found),
+            None => value,
+        },
+        (Who::Alone(waiter), Fate::Failed) => match waiter.fallback() {
+            Some(found) => return Ok(found),
+            None => value,
+        },
+        _ => value,
+    };
+    Ok(Found { value, served: Served::Loaded })
+}
+
+/// A call has failed, or was never ready.
+fn failed<Req, K, V, E, P>(
+    guard: OnPanic<K, V>,
+    error: E,
+    slot: Option<Slot<V, E>>,
+    rules: &P,
+) -> Result<Found<V>, Error<E>>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    P: Terms<Req, K, V, E>,
+{
+    let (shared, remember) = match guard.who() {
+        Who::Lead(_) => (rules.share(&error), rules.remember(&error)),
+        _ => (None, None),
+    };
+    let found = match (guard.disarm(), slot) {
+        (Who::Lead(lead), None) => lead.fail(shared, remember),
+        (Who::Lead(lead), Some(slot)) => {
+            // The caller that started the task finds it there when it is woken.
+            let rejected = lead.shared().rejected(Reason::Failed);
+            *slot.lock() = Some(Err(error));
+            return lead.fail(shared, remember).ok_or(Error::Rejected(rejected));
+        }
+        (Who::Alone(waiter), _) => waiter.fallback(),
+        (Who::Past | Who::Write(_), _) => None,
+    };
+    found.ok_or(Error::Inner(error))
+}
+
+/// The time is over for one that makes a call itself.
+fn timed_out<K, V, E>(who: Who<K, V>) -> Result<Found<V>, Error<E>>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+{
+    match who {
+        Who::Lead(lead) => {
+            let rejected = lead.shared().rejected(Reason::TimedOut);
+            lead.fail(None, None).ok_or(Error::Rejected(rejected))
+        }
+        Who::Alone(waiter) => give_up(&waiter, false),
+        Who::Past | Who::Write(_) => unreachable!("what goes past a cache has no time limit"),
+    }
+}
+
+/// The time is over for one that waits.
+fn give_up<K, V, E>(waiter: &Waiter<K, V>, detach: bool) -> Result<Found<V>, Error<E>>
+where
+    K: Hash + Eq,
+    V: Clone,
+{
+    if detach {
+        // Or else every later caller would wait as long as this one has.
+        waiter.detach();
+    }
+    waiter.fallback().ok_or_else(|| Error::Rejected(waiter.shared().rejected(Reason::TimedOut)))
+}
+
+fn answer<V, E>(own: Result<V, E>) -> Result<Found<V>, Error<E>> {
+    own.map(|value| Found { value, served: Served::Loaded }).map_err(Error::Inner)
+}
+
+fn error_of<Req, K, V, E, P>(rules: &P, error: Option<&SharedError>, rejected: Rejected) -> Error<E>
+where
+    P: Terms<Req, K, V, E>,
+{
+    error.and_then(|error| rules.unshare(error)).map_or(Error::Rejected(rejected), Error::Inner)
+}
+
+/// When a caller has waited long enough. Without limits there is nothing here.
+#[derive(Default)]
+struct Deadlines {
+    soft: Option<Pin<Box<Sleep>>>,
+    hard: Option<Pin<Box<Sleep>>>,
+}
+
+enum Due {
+    Not,
+    Soft,
+    Hard,
+}
+
+impl Deadlines {
+    /// Begins with the first wait; what a caller waits for later is within the same time.
+    fn start(&mut self, Patience { soft, hard }: Patience) {
+        let timer = |time| (time != Duration::MAX).then(|| Box::pin(sleep(time)));
+        if self.soft.is_none() && self.hard.is_none() {
+            (self.soft, self.hard) = (timer(soft), timer(hard));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Due {
+        if self.poll_hard(cx) {
+            return Due::Hard;
+        }
+        if self.soft.as_mut().is_some_and(|soft| soft.as_mut().poll(cx).is_ready()) {
+            self.soft = None;
+            return Due::Soft;
+        }
+        Due::Not
+    }
+
+    fn poll_hard(&mut self, cx: &mut Context<'_>) -> bool {
+        self.hard.as_mut().is_some_and(|hard| hard.as_mut().poll(cx).is_ready())
+    }
+}
