@@ -44,6 +44,7 @@ mod load;
 mod loader;
 #[cfg(test)]
 mod model;
+mod namespaces;
 mod policy;
 mod primitive;
 mod rules;
@@ -66,6 +67,7 @@ pub use glob::{BadGlob, Glob};
 pub use key::{Borrowed, Owned, Probe};
 pub use layer::CacheLayer;
 pub use loader::{Loader, Warmed};
+pub use namespaces::{NameTaken, Namespaces};
 pub use policy::Policy;
 pub use rules::{By, ByRequest, Cloned, Fate, Found, Keep, Rules, Served, SharedError, Terms, Touch};
 pub use service::Cached;

@@ -8,6 +8,11 @@ pub use buttress_core::*;
 #[doc(inline)]
 pub use buttress_breaker as breaker;
 
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+#[doc(inline)]
+pub use buttress_cache as cache;
+
 #[cfg(feature = "limit")]
 #[cfg_attr(docsrs, doc(cfg(feature = "limit")))]
 #[doc(inline)]
@@ -35,6 +40,9 @@ pub mod prelude {
 
     #[cfg(feature = "breaker")]
     pub use buttress_breaker::{self as breaker, BreakerLayer, Breakers, KeyedBreakerLayer};
+
+    #[cfg(feature = "cache")]
+    pub use buttress_cache::{self as cache, Cache, CacheLayer};
 
     #[cfg(feature = "limit")]
     pub use buttress_limit::{TimeoutLayer, timeout};

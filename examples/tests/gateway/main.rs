@@ -9,6 +9,8 @@ mod flags;
 mod outage;
 mod proxying;
 mod service;
+#[path = "../support/mod.rs"]
+mod support;
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -28,21 +30,7 @@ use tokio::time::{Instant, interval, timeout};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The example, built once.
-static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let built = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
-        .args(["--package", env!("CARGO_PKG_NAME"), "--example", "gateway"])
-        .args(if cfg!(debug_assertions) { &[][..] } else { &["--release"][..] })
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo runs");
-    assert!(built.status.success(), "the example does not build");
-    let messages = String::from_utf8(built.stdout).expect("cargo writes UTF-8");
-    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut gateways = built.filter(|message| message["target"]["name"] == "gateway");
-    let gateway = gateways.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    gateway.expect("cargo says where it put the example")
-});
+static BINARY: LazyLock<PathBuf> = LazyLock::new(|| support::built("gateway"));
 
 /// The program with these flags, not yet started; it is killed with the test.
 fn command(flags: &[&str]) -> Command {
