@@ -2,7 +2,7 @@ use crate::cache::Cache;
 use crate::flow::{Apart, FlowOf, Here, Mode};
 use crate::rules::{By, ByRequest, Cloned, Fate, Found, Rules, Served, Terms};
 use crate::source::Load;
-use crate::store::Ask;
+use crate::store::{Ask, Sought};
 use buttress_core::Error;
 use futures_util::stream::{self, StreamExt};
 use std::fmt;
@@ -100,8 +100,12 @@ where
         P: Terms<K, K, V, E> + Clone,
         M: Mode<K, V, Load<F>, P>,
     {
+        let ask = match self.cache.seek(&key) {
+            Ok(found) => return Ok(found),
+            Err(ask) => ask,
+        };
         let shared = Arc::clone(&self.cache.shared);
-        FlowOf::<K, V, Load<F>, P, M>::ask(shared, key, Load(load), self.rules.clone(), ASKED).await
+        FlowOf::<K, V, Load<F>, P, M>::ask(shared, key, Load(load), self.rules.clone(), ask).await
     }
 }
 
@@ -184,8 +188,22 @@ where
         F: FnOnce(&K) -> L,
         L: Future<Output = Result<V, E>>,
     {
+        let ask = match self.seek(&key) {
+            Ok(found) => return Ok(found),
+            Err(ask) => ask,
+        };
         let shared = Arc::clone(&self.shared);
-        FlowOf::<_, _, _, _, Here>::ask(shared, key, Load(load), Rules::new(), ASKED).await
+        FlowOf::<_, _, _, _, Here>::ask(shared, key, Load(load), Rules::new(), ask).await
+    }
+
+    /// A fresh value, or how to ask for one.
+    #[inline]
+    fn seek(&self, key: &K) -> Result<Found<V>, Ask> {
+        match self.shared.store.seek(key) {
+            Sought::Fresh(value) => Ok(Found { value, served: Served::Hit }),
+            Sought::Early => Err(Ask { early: true, ..ASKED }),
+            Sought::Else => Err(ASKED),
+        }
     }
 
     /// Loads keys that it does not have, so many at a time, in this future. What was put in or invalidated while a

@@ -1,9 +1,10 @@
 //! The laws on every layer of the house and on every specimen, as one table:
 //! `cargo test -p buttress --all-features --test laws_table -- --nocapture`.
-#![cfg(all(feature = "breaker", feature = "limit"))]
+#![cfg(all(feature = "breaker", feature = "cache", feature = "limit"))]
 
 use buttress::Ratio;
 use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
+use buttress::cache::{Cache, CacheLayer, Fate, Served};
 use buttress::limit::TimeoutLayer;
 use buttress_testkit::laws::{self, Table};
 use buttress_testkit::specimens::{DeferringFlaw, DeferringLayer, InPlaceFlaw, InPlaceLayer};
@@ -30,8 +31,50 @@ fn layers() -> Table {
                 |request: &u64| Some(*request % 2)
             )),
         )
+        .row("Cached", laws::report_deferring!(CacheLayer::new(&cache(LONG), |n: &u64| Some(*n))))
+        .row(
+            "Cached, borrowed keys",
+            laws::report_deferring!(
+                CacheLayer::by_ref(&texts(), |text: &String| Some(text.as_str())),
+                request: |n: u64| n.to_string(),
+                respond: |text: String| text.parse().unwrap_or(0),
+            ),
+        )
+        .row(
+            "Cached, nothing stored",
+            // The flight is the one allocation of a miss.
+            laws::report_deferring!(
+                CacheLayer::new(&cache(Duration::ZERO), |n: &u64| Some(*n)),
+                allocations: 1
+            ),
+        )
+        .row("Cached, passed by", laws::report_deferring!(CacheLayer::new(&cache(LONG), |_: &u64| None)))
+        .row(
+            "Cached, background",
+            // Outside a runtime: in one, its tasks end when they end.
+            laws::report_deferring!(CacheLayer::new(&cache(LONG), |n: &u64| Some(*n)).background()),
+        )
+        .row(
+            "Cached, rules",
+            laws::report_deferring!(
+                CacheLayer::new(&cache(LONG), |n: &u64| Some(*n))
+                    .rule(|_: &u64| Fate::store().tag("law").into())
+                    .share_errors()
+                    .mark(|_: &mut u64, _: Served| {})
+            ),
+        )
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
+}
+
+const LONG: Duration = Duration::from_secs(300);
+
+fn cache(ttl: Duration) -> Cache<u64, u64> {
+    Cache::new("laws", buttress::cache::Config::default().ttl(ttl))
+}
+
+fn texts() -> Cache<String, u64> {
+    Cache::new("laws", buttress::cache::Config::default())
 }
 
 /// So many probes at a time, and so many results before anything is decided, that the laws stay half-open.
