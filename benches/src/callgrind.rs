@@ -1,14 +1,17 @@
 //! Instructions per call, counted by valgrind's callgrind.
 
-use crate::{Contender, Suite};
+use crate::{Contender, Runner, Suite};
 use std::env;
 use std::fmt;
 use std::process::{Command, ExitCode, Stdio};
 
 /// The first argument of a run that valgrind counts; see [`serve`].
 const ARGUMENT: &str = "calls";
-/// What two runs of different lengths have in common, such as the start and the warm-up, cancels out.
-const CALLS: [u64; 2] = [1000, 3000];
+/// How many calls are counted.
+const CALLS: u64 = 2000;
+/// Instructions are counted inside this function only: the start and the warm-up may differ from run to run, by the
+/// seeds of hashes.
+const COUNTED: &str = "--toggle-collect=*callgrind::counted*";
 
 /// Why there is no count.
 #[derive(Debug)]
@@ -41,34 +44,24 @@ pub fn available() -> Result<(), Unknown> {
     run(Command::new("valgrind").arg("--version")).map(drop)
 }
 
-/// Instructions per call of `contender`, by running this program twice under callgrind. The program must
-/// begin with [`serve`].
+/// Instructions per call of `contender`, by running this program under callgrind. The program must begin with
+/// [`serve`].
 ///
 /// # Errors
 ///
 /// If valgrind is missing or fails.
 pub fn instructions(suite: &str, contender: &Contender) -> Result<f64, Unknown> {
-    let count = |calls| collected(suite, contender.name(), calls);
-    // One after the other would take twice the time.
-    let [short, long] = std::thread::scope(|scope| {
-        CALLS
-            .map(|calls| scope.spawn(move || count(calls)))
-            .map(|thread| thread.join().expect("starting a process does not panic"))
-    });
-    let [short, long] = [short?, long?];
-    if long <= short {
-        return Err(Unknown::Failed(format!("{short} and {long} instructions: it did not make the calls")));
-    }
-    Ok((long as f64 - short as f64) / (CALLS[1] - CALLS[0]) as f64)
-}
-
-fn collected(suite: &str, name: &str, calls: u64) -> Result<u64, Unknown> {
+    let calls = contender.weighed(CALLS);
     let program = env::current_exe().map_err(|error| Unknown::Failed(error.to_string()))?;
     let output = run(Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", COUNTED])
         .arg(program)
-        .args([ARGUMENT, suite, name, &calls.to_string()]))?;
-    parse(&output).ok_or_else(|| Unknown::Failed(format!("no count in {output:?}")))
+        .args([ARGUMENT, suite, contender.name(), &calls.to_string()]))?;
+    match parse(&output) {
+        Some(0) => Err(Unknown::Failed("no instructions: it did not make the calls".to_owned())),
+        Some(collected) => Ok(collected as f64 / calls as f64),
+        None => Err(Unknown::Failed(format!("no count in {output:?}"))),
+    }
 }
 
 /// Reads `==1234== Collected : 5678`.
@@ -95,8 +88,14 @@ pub fn serve(arguments: &[String], suites: &[Suite]) -> Option<ExitCode> {
     let calls = calls.parse().ok().filter(|_| first == ARGUMENT)?;
     let suite = suites.iter().find(|found| found.name == suite)?;
     let contender = suite.contenders.iter().find(|found| found.name() == name)?;
-    contender.warm().run(calls);
+    counted(&mut contender.warm(), calls);
     Some(ExitCode::SUCCESS)
+}
+
+/// See [`COUNTED`].
+#[inline(never)]
+fn counted(runner: &mut Runner, calls: u64) {
+    runner.run(calls);
 }
 
 #[cfg(test)]

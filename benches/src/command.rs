@@ -1,15 +1,17 @@
 //! What the comparison's program does on the command line; `cargo xtask compare` is what people type.
 
+#[cfg(feature = "allocations")]
+use crate::Fact;
 use crate::table::{Row, Table};
-use crate::{Contender, Suite, callgrind, measure};
+use crate::{Contender, Facts, Suite, callgrind, measure};
 use std::collections::HashMap;
 use std::process::ExitCode;
 
 /// Runs the comparison's program over its suites.
 ///
 /// It is run twice, since counting allocations slows down who allocates: `allocations SUITE ONLY`, with
-/// the feature of that name, prints what it counts; `compare SUITE ONLY FILE` reads that from a file and
-/// prints the table. `ONLY` is a part of the names of the rows that are wanted.
+/// the feature of that name, prints what it counts, and the facts; `compare SUITE ONLY FILE` reads that from a
+/// file and prints the table, with the facts under it. `ONLY` is a part of the names of the rows that are wanted.
 #[must_use]
 pub fn run(suites: &[Suite]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,16 +33,19 @@ pub fn run(suites: &[Suite]) -> ExitCode {
 fn answer(suites: &[Suite], arguments: &[&str]) -> Result<String, String> {
     match *arguments {
         #[cfg(feature = "allocations")]
-        ["allocations", suite, only] => Ok(chosen(suites, suite, only)?
-            .1
-            .iter()
-            .map(|contender| format!("{}\t{}\n", contender.name(), measure::allocations(contender)))
-            .collect()),
+        ["allocations", suite, only] => {
+            let (suite, contenders) = chosen(suites, suite, only)?;
+            let counts = contenders
+                .iter()
+                .map(|contender| format!("{}\t{}\n", contender.name(), measure::allocations(contender)));
+            let facts = suite.facts.iter().filter(|fact| fact.row().contains(only)).map(Fact::to_line);
+            Ok(counts.chain(facts).collect())
+        }
         ["compare", suite, only, file] => {
             let (suite, contenders) = chosen(suites, suite, only)?;
             let text =
                 std::fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?;
-            Ok(compare(suite, &contenders, &allocations(&text)).to_string())
+            Ok(format!("{}{}", compare(suite, &contenders, &allocations(&text)), Facts::parse(&text)))
         }
         _ => Err("this is the comparison's own program; start it with `cargo xtask compare`".to_owned()),
     }
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said() {
-        let suites = [Suite { name: "reference", contenders: reference::contenders() }];
+        let suites = [Suite { name: "reference", contenders: reference::contenders(), facts: Vec::new() }];
         let error = |arguments: &[&str]| answer(&suites, arguments).expect_err("nothing to measure");
         assert_eq!(error(&["compare", "else", "", "unread"]), "there is no suite `else`");
         let no_row = "no row of `reference` has `blue` in its name";

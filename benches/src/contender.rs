@@ -1,12 +1,15 @@
+use crate::fact::Fact;
+use crate::stampede::Stampede;
 use std::fmt;
 use std::future::poll_fn;
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Builder, Runtime};
 use tower::Service;
 
-/// Makes calls, one after the other, through one thread's clone of a service.
+/// Makes calls, one after the other, through one thread's clone of a service or a thing that threads share.
 pub struct Runner {
     /// Where a caller of a tower service would be: a tokio runtime that has timers. Each thread has its own.
     runtime: Runtime,
@@ -22,13 +25,17 @@ pub struct Suite {
     pub name: &'static str,
     /// In the order of the table.
     pub contenders: Vec<Contender>,
+    /// What else is to be said, under the table.
+    pub facts: Vec<Fact>,
 }
 
-/// One row of a comparison: a service, and what it is compared with.
+/// One row of a comparison: a service or an operation, and what it is compared with.
 pub struct Contender {
     name: &'static str,
     against: Option<&'static str>,
     burst: u64,
+    weight: u64,
+    is_gated: bool,
     make: Box<dyn Fn(usize) -> Vec<Runner> + Send + Sync>,
 }
 
@@ -43,7 +50,88 @@ impl Contender {
             let service = make();
             (0..threads).map(|_| Runner::new(service.clone())).collect()
         };
-        Self { name, against: None, burst: 5000, make: Box::new(make) }
+        Self::making(name, make)
+    }
+
+    /// Names an operation to measure, on a thing that all threads share. It is told a number that no other
+    /// call has. There is no service round it, and no future.
+    pub fn operation<S>(
+        name: &'static str,
+        make: impl Fn() -> S + Send + Sync + 'static,
+        operation: impl Fn(&S, u64) + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Send + Sync + 'static,
+    {
+        Self::sharing(name, make, move |shared, thread| {
+            let mut numbers = numbers(thread);
+            Box::new(move |calls, _| {
+                numbers.by_ref().take(calls as usize).for_each(|n| operation(&shared, n));
+            })
+        })
+    }
+
+    /// An [`operation`](Self::operation) with a future, which is on the stack.
+    pub fn future<S>(
+        name: &'static str,
+        make: impl Fn() -> S + Send + Sync + 'static,
+        operation: impl AsyncFn(&S, u64) + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Send + Sync + 'static,
+    {
+        Self::sharing(name, make, move |shared, thread| {
+            let mut numbers = numbers(thread);
+            Box::new(move |calls, runtime| {
+                let mut cx = Context::from_waker(Waker::noop());
+                for number in numbers.by_ref().take(calls as usize) {
+                    let mut future = pin!(operation(&shared, number));
+                    if future.as_mut().poll(&mut cx).is_pending() {
+                        wait(runtime, |cx| future.as_mut().poll(cx));
+                    }
+                }
+            })
+        })
+    }
+
+    /// An [`operation`](Self::operation) that a thousand callers ask for at once, with the same number: one
+    /// call is all of them. Each is polled when it has been woken, and only then.
+    pub fn stampede<S, F>(
+        name: &'static str,
+        make: impl Fn() -> S + Send + Sync + 'static,
+        operation: impl Fn(&S, u64) -> F + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Send + Sync + 'static,
+        F: Future + Send + 'static,
+    {
+        let contender = Self::sharing(name, make, move |shared, thread| {
+            let (mut numbers, mut stampede) = (numbers(thread), Stampede::new());
+            Box::new(move |calls, _| {
+                for number in numbers.by_ref().take(calls as usize) {
+                    stampede.run(|| operation(&shared, number));
+                }
+            })
+        });
+        contender.weight(Stampede::<F>::CALLERS)
+    }
+
+    fn sharing<S>(
+        name: &'static str,
+        make: impl Fn() -> S + Send + Sync + 'static,
+        calls: impl Fn(Arc<S>, u64) -> Calls + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: 'static,
+    {
+        Self::making(name, move |threads| {
+            let shared = Arc::new(make());
+            (0..threads).map(|thread| Runner::with(calls(Arc::clone(&shared), thread as u64))).collect()
+        })
+    }
+
+    fn making(name: &'static str, make: impl Fn(usize) -> Vec<Runner> + Send + Sync + 'static) -> Self {
+        Self { name, against: None, burst: 5000, weight: 1, is_gated: true, make: Box::new(make) }
     }
 
     /// Names the row that this one is an alternative to; the table shows how much slower it is.
@@ -58,6 +146,26 @@ impl Contender {
     pub fn burst(mut self, calls: u64) -> Self {
         self.burst = calls;
         self
+    }
+
+    /// Says that a call does the work of so many: there are fewer of them, everywhere.
+    #[must_use]
+    fn weight(mut self, calls: u64) -> Self {
+        self.weight = calls;
+        self
+    }
+
+    /// Leaves it out of the gate: what it costs differs from run to run, or depends on the machine.
+    #[must_use]
+    pub fn ungated(mut self) -> Self {
+        self.is_gated = false;
+        self
+    }
+
+    /// Whether it costs the same on every run.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.is_gated
     }
 
     /// What the row is called; unique in its suite.
@@ -75,7 +183,13 @@ impl Contender {
     /// Calls per burst.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.burst
+        self.weighed(self.burst)
+    }
+
+    /// How many calls do as much as `calls` of a contender whose call is one call.
+    #[must_use]
+    pub fn weighed(&self, calls: u64) -> u64 {
+        (calls / self.weight).max(1)
     }
 
     /// Runners over fresh state that they share, one for each thread. They are still cold.
@@ -88,8 +202,14 @@ impl Contender {
     #[must_use]
     pub fn warm(&self) -> Runner {
         let mut runner = self.runners(1).remove(0);
-        runner.warm_up();
+        self.warm_up(&mut runner);
         runner
+    }
+
+    /// Calls until windows are full and the breakers that shall be open are open. To be done on the thread
+    /// that is measured.
+    pub(crate) fn warm_up(&self, runner: &mut Runner) {
+        runner.run(self.weighed(10_000));
     }
 }
 
@@ -116,11 +236,15 @@ impl Runner {
                 }
             }
         };
+        Self::with(Box::new(calls))
+    }
+
+    fn with(calls: Calls) -> Self {
         let runtime = Builder::new_current_thread()
             .enable_time()
             .build()
             .expect("a runtime without I/O needs nothing from the system");
-        Self { runtime, calls: Box::new(calls) }
+        Self { runtime, calls }
     }
 
     /// Makes that many calls.
@@ -128,12 +252,11 @@ impl Runner {
         let _inside = self.runtime.enter();
         (self.calls)(calls, &self.runtime);
     }
+}
 
-    /// Calls until windows are full and the breakers that shall be open are open. To be done on the thread
-    /// that is measured.
-    pub(crate) fn warm_up(&mut self) {
-        self.run(10_000);
-    }
+/// Numbers that no other thread has.
+fn numbers(thread: u64) -> impl Iterator<Item = u64> {
+    ((thread << 40) + 1..).map(black_box)
 }
 
 /// Some opponents wait for a lock that the other thread holds: asks again a few times, which is kinder to

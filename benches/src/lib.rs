@@ -1,11 +1,12 @@
 //! One harness and one set of workloads behind the criterion benches, the gate in CI and
 //! `cargo xtask compare`. What the numbers mean and how to get them is in `benches/README.md`.
 //!
-//! A [`Contender`] is a service to measure. A [`Suite`] is what is compared with each other: our own
-//! contenders are in [`breaker`] and [`limit`], the opponents are in `benches/versus`, which is a
-//! workspace of its own.
+//! A [`Contender`] is a service or an operation to measure, a [`Fact`] what is no cost per call. A [`Suite`] is
+//! what is compared with each other: our own contenders are in [`breaker`], [`cache`] and [`limit`], the
+//! opponents are in `benches/versus`, which is a workspace of its own.
 
 pub mod breaker;
+pub mod cache;
 pub mod callgrind;
 pub mod command;
 #[cfg(feature = "allocations")]
@@ -13,10 +14,13 @@ pub mod gate;
 pub mod limit;
 pub mod measure;
 pub mod reference;
+pub mod stampede;
 pub mod table;
 
 mod contender;
+mod fact;
 mod inner;
 
 pub use contender::{Contender, Runner, Suite};
+pub use fact::{Fact, Facts};
 pub use inner::{Failed, Fails, Inner, Small};

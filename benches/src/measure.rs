@@ -48,6 +48,19 @@ pub fn allocations(contender: &Contender) -> f64 {
     counted.allocations as f64 / contender.calls() as f64
 }
 
+/// Bytes on the heap for what `make` makes, and that; `None` where nobody counts.
+#[must_use]
+pub fn held<T>(make: impl FnOnce() -> T) -> (T, Option<u64>) {
+    #[cfg(feature = "allocations")]
+    {
+        let before = buttress_testkit::alloc::live_bytes();
+        let made = make();
+        (made, Some(buttress_testkit::alloc::live_bytes().saturating_sub(before)))
+    }
+    #[cfg(not(feature = "allocations"))]
+    (make(), None)
+}
+
 /// What two threads need per call while both run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TwoThreads {
@@ -64,7 +77,7 @@ pub struct TwoThreads {
 pub fn two_threads(contender: &Contender) -> TwoThreads {
     let (runners, start) = (contender.runners(2), Meeting::new());
     let threads = std::thread::scope(|scope| {
-        let run = |runner| scope.spawn(|| bursts(runner, &start, contender.calls()));
+        let run = |runner| scope.spawn(|| bursts(runner, &start, contender));
         let threads: Vec<_> = runners.into_iter().map(run).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("no contender panics");
         threads.into_iter().map(join).collect::<Vec<_>>()
@@ -104,14 +117,14 @@ fn is_clean(a: &Burst, b: &Burst) -> bool {
     both.as_secs_f64() >= OVERLAP * any.as_secs_f64() && a.was_on_cpu() && b.was_on_cpu()
 }
 
-fn bursts(mut runner: Runner, start: &Meeting, calls: u64) -> Vec<Burst> {
+fn bursts(mut runner: Runner, start: &Meeting, contender: &Contender) -> Vec<Burst> {
     let _left = Left(start);
-    runner.warm_up();
+    contender.warm_up(&mut runner);
     let begin = now();
     let mut bursts = Vec::with_capacity(BURSTS_OF_TWO);
     while start.go_on(bursts.len(), bursts.len() < BURSTS_OF_TWO && begin.elapsed() < 2 * ENOUGH) {
         let (cpu, start) = (cpu_time(), now());
-        runner.run(calls);
+        runner.run(contender.calls());
         let end = now();
         bursts.push(Burst { start, end, cpu: cpu_time() - cpu });
     }

@@ -1,10 +1,11 @@
 use crate::run::{cargo, output, root, run, rust_files, target};
 use crate::{Command, Failure, Outcome};
-use std::{fs, process};
+use std::{fs, path, process};
 
 pub(crate) const COMMAND: Command = Command {
     name: "compare",
-    usage: "compare [crate] [--only TEXT] | compare --gate [--bless]",
+    usage: "compare [crate] [--only TEXT] | compare --gate [--bless]
+       cargo xtask compare hit-ratio --traces DIR [--capacity N].. [--only TEXT] [--slow]",
     about: "Measures ours against the alternatives, or against what is recorded",
     details: "
   cargo xtask compare                        every crate that has opponents
@@ -13,6 +14,10 @@ pub(crate) const COMMAND: Command = Command {
   cargo xtask compare --gate                 fails if instructions (\u{b1} 5 %) or allocations per call of our own
                                              contenders differ from benches/gate.tsv
   cargo xtask compare --gate --bless         records them there
+  cargo xtask compare hit-ratio --traces DIR hit ratios of our cache's policies and others on every *.lis and
+                                             *.lis.zst in DIR, whose lines are `start count _ _`; --capacity N,
+                                             as often as wanted, instead of those that fit the trace; --slow:
+                                             moka on long traces too
 
 Instructions need valgrind: `cargo xtask setup compare`. Times mean something on an idle machine only. What is
 measured, and how, is in benches/README.md.",
@@ -25,6 +30,7 @@ const GATE: &str = "benches/gate.tsv";
 fn command(command: &Command, arguments: &[String]) -> Outcome {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
+        ["hit-ratio", ref rest @ ..] => hit_ratio(&Traces::parse(command, rest)?),
         ["--gate"] => gate("check"),
         ["--gate", "--bless"] => gate("bless"),
         [] => compare(&rust_files(SUITES), ""),
@@ -58,6 +64,57 @@ fn compare(suites: &[String], only: &str) -> Outcome {
     Ok(())
 }
 
+/// What `hit-ratio` is asked for.
+#[derive(Debug, PartialEq)]
+struct Traces {
+    /// Absolute: the program behind runs in the root.
+    folder: path::PathBuf,
+    only: String,
+    capacities: Vec<String>,
+    slow: bool,
+}
+
+impl Traces {
+    fn parse(command: &Command, words: &[&str]) -> Outcome<Self> {
+        let (mut folder, mut only, mut capacities, mut slow) = (None, String::new(), Vec::new(), false);
+        let mut words = words.iter();
+        while let Some(&word) = words.next() {
+            if word == "--slow" {
+                slow = true;
+                continue;
+            }
+            let value = words.next().filter(|value| !value.starts_with("--"));
+            match (word, value) {
+                ("--traces", Some(value)) => folder = Some(*value),
+                ("--only", Some(value)) => only = (*value).to_owned(),
+                ("--capacity", Some(value)) if value.parse::<u32>().is_ok_and(|entries| entries > 0) => {
+                    capacities.push((*value).to_owned());
+                }
+                ("--capacity", Some(value)) => {
+                    return Err(Failure::usage(
+                        command,
+                        format_args!("`{value}` is not a number of entries"),
+                    ));
+                }
+                ("--traces" | "--only" | "--capacity", None) => {
+                    return Err(Failure::usage(command, format_args!("`{word}` needs a value")));
+                }
+                _ => return Err(Failure::usage(command, format_args!("cannot make sense of `{word}`"))),
+            }
+        }
+        let folder = folder.ok_or_else(|| Failure::usage(command, "`hit-ratio` needs `--traces DIR`"))?;
+        let folder = path::absolute(folder)
+            .map_err(|error| Failure::usage(command, format_args!("`{folder}`: {error}")))?;
+        Ok(Self { folder, only, capacities, slow })
+    }
+}
+
+fn hit_ratio(traces: &Traces) -> Outcome {
+    let Traces { folder, only, capacities, slow } = traces;
+    let pace = if *slow { "all" } else { "quick" };
+    run(versus(&["--", "hit-ratio"]).arg(folder).args([only.as_str(), pace]).args(capacities))
+}
+
 fn versus(arguments: &[&str]) -> process::Command {
     let mut command = cargo();
     command
@@ -73,4 +130,33 @@ fn versus(arguments: &[&str]) -> process::Command {
 fn gate(what: &str) -> Outcome {
     let gate = ["--package", "buttress-benches", "--features", "allocations", "--bin", "gate"];
     run(cargo().args(["run", "--quiet"]).args(gate).args(["--", what, GATE]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_about_traces_is_understood() {
+        let parse = |words: &[&str]| Traces::parse(&COMMAND, words);
+        let full = ["--capacity", "10", "--traces", "/t", "--slow", "--only", "Drf", "--capacity", "20"];
+        let expected = Traces {
+            folder: "/t".into(),
+            only: "Drf".to_owned(),
+            capacities: vec!["10".to_owned(), "20".to_owned()],
+            slow: true,
+        };
+        assert_eq!(parse(&full).expect("sense"), expected);
+        let nonsense: [&[&str]; 6] = [
+            &[],
+            &["--traces"],
+            &["--traces", "--slow"],
+            &["--traces", "/t", "--capacity", "0"],
+            &["--traces", "/t", "--capacity", "ten"],
+            &["--traces", "/t", "fast"],
+        ];
+        for words in nonsense {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Our layers and their opponents under the workloads of `buttress-benches`, one suite per file in
-//! `suites/`. Started by `cargo xtask compare`.
+//! `suites/`, and their hit ratios on traces. Started by `cargo xtask compare`.
 
+mod hit_ratio;
 mod suites {
     pub mod breaker;
+    pub mod cache;
     pub mod limit;
 }
 
@@ -10,8 +12,15 @@ use buttress_benches::{Suite, command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, rest @ ..] = &arguments[..] {
+        if first == "hit-ratio" {
+            return hit_ratio::run(rest);
+        }
+    }
     command::run(&[
-        Suite { name: "breaker", contenders: suites::breaker::contenders() },
-        Suite { name: "limit", contenders: suites::limit::contenders() },
+        Suite { name: "breaker", contenders: suites::breaker::contenders(), facts: Vec::new() },
+        Suite { name: "cache", contenders: suites::cache::contenders(), facts: suites::cache::facts() },
+        Suite { name: "limit", contenders: suites::limit::contenders(), facts: Vec::new() },
     ])
 }

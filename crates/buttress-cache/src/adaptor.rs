@@ -44,8 +44,8 @@ struct Trials {
 }
 
 impl Adaptor {
-    /// For a cache of this capacity in weight, and about so many entries.
-    pub(crate) fn new(capacity: u64, entries: usize) -> Self {
+    /// For a cache of this capacity in weight, and about so many entries, or at most so many.
+    pub(crate) fn new(capacity: u64, entries: usize, at_most: bool) -> Self {
         let mut rate = 64;
         while rate > 8 && entries / rate < 64 {
             rate /= 2;
@@ -54,6 +54,9 @@ impl Adaptor {
         let shadow = |mode| {
             let mut shard = Shard::new(Policy::Drf, share(capacity, rate as u64), sampled);
             shard.steer(mode);
+            if at_most {
+                let _none = shard.set_most(sampled);
+            }
             shard
         };
         Self {
@@ -114,11 +117,13 @@ impl Adaptor {
         }
     }
 
-    /// The cache's capacity has changed. The rate of the sample stays what it was.
-    pub(crate) fn set_capacity(&self, capacity: u64) {
+    /// The cache's capacity has changed, and the number of entries if that is limited too. The rate of the sample
+    /// stays what it was.
+    pub(crate) fn set_limits(&self, capacity: u64, most: Option<usize>) {
         let rate = (self.mask >> SAMPLE_SHIFT) + 1;
         for shadow in &mut self.trials.lock().shadows {
-            let _ = shadow.set_capacity(share(capacity, rate));
+            drop(shadow.set_capacity(share(capacity, rate)));
+            drop(shadow.set_most(most.map_or(usize::MAX, |most| (most / rate as usize).max(1))));
         }
     }
 }
@@ -182,7 +187,7 @@ mod tests {
     fn the_smaller_the_cache_the_larger_the_sample() {
         let table = [(0, 8), (100, 8), (1023, 8), (1024, 16), (2047, 16), (2048, 32), (4095, 32), (4096, 64)];
         for (entries, rate) in table {
-            let adaptor = Adaptor::new(entries as u64, entries);
+            let adaptor = Adaptor::new(entries as u64, entries, false);
             let sampled = (0..1000 * rate).filter(|key| adaptor.sampled(key << SAMPLE_SHIFT)).count();
             assert_eq!(sampled, 1000, "{entries}");
         }
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn whoever_finds_it_busy_goes_on() {
-        let adaptor = Adaptor::new(100, 100);
+        let adaptor = Adaptor::new(100, 100, false);
         let busy = adaptor.trials.lock();
         adaptor.on_get(0, Some(1));
         adaptor.on_insert(0, 1);
@@ -200,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_was_removed_is_in_no_shadow() {
-        let adaptor = Adaptor::new(100, 100);
+        let adaptor = Adaptor::new(100, 100, false);
         adaptor.on_insert(8, 1);
         let shadowed = || adaptor.trials.lock().shadows.each_ref().map(Shard::len);
         assert_eq!(shadowed(), [1; 4]);
@@ -210,9 +215,9 @@ mod tests {
 
     #[test]
     fn its_shadows_follow_the_capacity() {
-        let adaptor = Adaptor::new(1000, 100);
+        let adaptor = Adaptor::new(1000, 100, false);
         (0..100).for_each(|key| adaptor.on_insert(key, 3));
-        adaptor.set_capacity(80);
+        adaptor.set_limits(80, None);
         let trials = adaptor.trials.lock();
         assert!(trials.shadows.iter().all(|shadow| shadow.capacity() == 10 && shadow.weight() <= 10));
     }

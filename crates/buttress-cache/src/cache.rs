@@ -256,7 +256,7 @@ where
     /// Puts a value in, for as long as [`Config::ttl`] says. Answers whether it is there now: one that weighs more
     /// than the whole cache may hold is not, and neither is the older value of its key.
     pub fn insert(&self, key: K, value: V) -> bool {
-        self.insert_with(key, value, &Keep::default())
+        self.insert_with(key, value, &Keep::USUAL)
     }
 
     /// Puts a value in for as long as `ttl` says, by the rules of [`Config::ttl`].

@@ -178,6 +178,9 @@ impl<V> State<V> {
             return (Wake::NOBODY, Some(outcome));
         }
         self.outcome = Some(outcome);
+        if self.waiters.is_empty() {
+            return (Wake::NOBODY, None);
+        }
         // They stay in their places, from which they leave by themselves.
         let wakers = self.waiters.iter().flatten().map(|it| it.waker.clone()).collect();
         (Wake(wakers), None)

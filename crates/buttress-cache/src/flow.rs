@@ -174,7 +174,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Begin { begin } => {
                     let begin = begin.take().expect(POLLED);
-                    begun::<_, _, _, _, M>(begin, this.rules, this.deadlines)
+                    begun::<_, _, _, _, M>(begin, this.rules, this.deadlines, cx)
                 }
                 StateProj::Wait { wait } => {
                     let turn = match wait.as_ref().expect(POLLED).waiter.poll(cx) {
@@ -193,34 +193,11 @@ where
                         }
                     };
                     let wait = wait.take().expect(POLLED);
-                    waited::<_, _, _, _, M>(wait, turn, this.rules)
+                    waited::<_, _, _, _, M>(wait, turn, this.rules, this.deadlines, cx)
                 }
                 StateProj::Ready { ready } => {
-                    let Ready { who, mut source, slot } = ready.take().expect(POLLED);
-                    let guard = OnPanic::new(who);
-                    let polled = source.poll_ready(cx);
-                    match polled {
-                        Poll::Pending => {
-                            let who = guard.disarm();
-                            if this.deadlines.poll_hard(cx) {
-                                Next::Return(timed_out(who))
-                            } else {
-                                *ready = Some(Ready { who, source, slot });
-                                return Poll::Pending;
-                            }
-                        }
-                        Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, this.rules)),
-                        Poll::Ready(Ok(())) => {
-                            let key = guard.who().key();
-                            let judge = this.rules.judge(source.request(key));
-                            let future = source.call(key);
-                            let mut who = guard.disarm();
-                            if let Who::Write(write) = &mut who {
-                                write.begun = true;
-                            }
-                            Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
-                        }
-                    }
+                    let Ready { who, source, slot } = ready.take().expect(POLLED);
+                    get_ready(who, source, slot, this.rules, this.deadlines, cx)
                 }
                 StateProj::Load { future, load } => {
                     let Loading { who, judge, slot } = load.take().expect(POLLED);
@@ -245,6 +222,10 @@ where
             };
             match next {
                 Next::State(state) => this.state.set(state),
+                Next::Wait(ready) => {
+                    this.state.set(State::Ready { ready: Some(ready) });
+                    return Poll::Pending;
+                }
                 Next::Return(result) => {
                     this.state.set(State::Done);
                     return Poll::Ready(result);
@@ -281,6 +262,8 @@ const POLLED: &str = "not polled after it has ended or panicked";
 
 enum Next<K, V, C, F, E, J> {
     State(State<K, V, C, F, E, J>),
+    /// What it calls is not ready yet.
+    Wait(Ready<K, V, C, E>),
     Return(Result<Found<V>, Error<E>>),
 }
 
@@ -293,7 +276,12 @@ type NextOf<K, V, C, P> = Next<
     <P as Terms<<C as Source<K>>::Request, K, V, <C as Source<K>>::Error>>::Judge,
 >;
 
-fn begun<K, V, C, P, M>(begin: Begin<K, V, C>, rules: &P, deadlines: &mut Deadlines) -> NextOf<K, V, C, P>
+fn begun<K, V, C, P, M>(
+    begin: Begin<K, V, C>,
+    rules: &P,
+    deadlines: &mut Deadlines,
+    cx: &mut Context<'_>,
+) -> NextOf<K, V, C, P>
 where
     K: Hash + Eq + Clone,
     V: Clone,
@@ -316,7 +304,7 @@ where
         }
         Begun::Lead(lead, patience) => {
             deadlines.start(patience);
-            led::<_, _, _, _, M>(lead, source, rules)
+            led::<_, _, _, _, M>(lead, source, rules, deadlines, cx)
         }
         Begun::Wait(waiter, key, patience) => {
             deadlines.start(patience);
@@ -326,7 +314,13 @@ where
 }
 
 /// Has a load run here, or apart.
-fn led<K, V, C, P, M>(lead: Lead<K, V>, source: C, rules: &P) -> NextOf<K, V, C, P>
+fn led<K, V, C, P, M>(
+    lead: Lead<K, V>,
+    source: C,
+    rules: &P,
+    deadlines: &mut Deadlines,
+    cx: &mut Context<'_>,
+) -> NextOf<K, V, C, P>
 where
     K: Hash + Eq + Clone,
     V: Clone,
@@ -342,14 +336,20 @@ where
             None => Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: Some(own) }) }),
             Some(lead) => {
                 drop(waiter);
-                Next::State(State::Ready { ready: Some(Ready { who: Who::Lead(lead), source, slot: None }) })
+                get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
             }
         };
     }
-    Next::State(State::Ready { ready: Some(Ready { who: Who::Lead(lead), source, slot: None }) })
+    get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
 }
 
-fn waited<K, V, C, P, M>(wait: Wait<K, V, C, C::Error>, turn: Turn<K, V>, rules: &P) -> NextOf<K, V, C, P>
+fn waited<K, V, C, P, M>(
+    wait: Wait<K, V, C, C::Error>,
+    turn: Turn<K, V>,
+    rules: &P,
+    deadlines: &mut Deadlines,
+    cx: &mut Context<'_>,
+) -> NextOf<K, V, C, P>
 where
     K: Hash + Eq + Clone,
     V: Clone,
@@ -361,7 +361,7 @@ where
     let outcome = match turn {
         Turn::Lead(lead) => {
             drop(waiter);
-            return led::<_, _, _, _, M>(lead, source, rules);
+            return led::<_, _, _, _, M>(lead, source, rules, deadlines, cx);
         }
         Turn::Done(outcome) => outcome,
     };
@@ -381,16 +381,52 @@ where
         }
         Outcome::Scattered => match own.and_then(|own| own.lock().take()) {
             Some(own) => Next::Return(answer(own)),
-            None => {
-                let who = Who::Alone(waiter);
-                Next::State(State::Ready { ready: Some(Ready { who, source, slot: None }) })
-            }
+            None => get_ready(Who::Alone(waiter), source, None, rules, deadlines, cx),
         },
         Outcome::Moved => {
             let shared = Arc::clone(waiter.shared());
             drop(waiter);
             let ask = Ask { count: false, apart: false, early: false };
             Next::State(State::Begin { begin: Some(Begin { shared, key, source, ask }) })
+        }
+    }
+}
+
+/// Calls what is ready.
+fn get_ready<K, V, C, P>(
+    who: Who<K, V>,
+    mut source: C,
+    slot: Option<Slot<V, C::Error>>,
+    rules: &P,
+    deadlines: &mut Deadlines,
+    cx: &mut Context<'_>,
+) -> NextOf<K, V, C, P>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    C: Source<K, Value = V>,
+    P: Terms<C::Request, K, V, C::Error>,
+{
+    let guard = OnPanic::new(who);
+    match source.poll_ready(cx) {
+        Poll::Pending => {
+            let who = guard.disarm();
+            if deadlines.poll_hard(cx) {
+                Next::Return(timed_out(who))
+            } else {
+                Next::Wait(Ready { who, source, slot })
+            }
+        }
+        Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, rules)),
+        Poll::Ready(Ok(())) => {
+            let key = guard.who().key();
+            let judge = rules.judge(source.request(key));
+            let future = source.call(key);
+            let mut who = guard.disarm();
+            if let Who::Write(write) = &mut who {
+                write.begun = true;
+            }
+            Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
         }
     }
 }
@@ -485,7 +521,7 @@ where
 /// The time is over for one that waits.
 fn give_up<K, V, E>(waiter: &Waiter<K, V>, detach: bool) -> Result<Found<V>, Error<E>>
 where
-    K: Hash + Eq,
+    K: Hash + Eq + Clone,
     V: Clone,
 {
     if detach {
@@ -521,7 +557,15 @@ enum Due {
 
 impl Deadlines {
     /// Begins with the first wait; what a caller waits for later is within the same time.
-    fn start(&mut self, Patience { soft, hard }: Patience) {
+    #[inline]
+    fn start(&mut self, patience: Option<Patience>) {
+        if let Some(patience) = patience {
+            self.start_timers(patience);
+        }
+    }
+
+    #[cold]
+    fn start_timers(&mut self, Patience { soft, hard }: Patience) {
         let timer = |time| (time != Duration::MAX).then(|| Box::pin(sleep(time)));
         if self.soft.is_none() && self.hard.is_none() {
             (self.soft, self.hard) = (timer(soft), timer(hard));

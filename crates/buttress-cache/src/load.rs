@@ -81,7 +81,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Lead<K, V> {
 
     fn finish(self, ended: &Ended<'_, V>) -> Option<Found<V>> {
         self.end_by(|Lead { shared, flight, .. }| {
-            let ended = shared.store.finish(flight, flight.key.clone(), ended);
+            let ended = shared.store.finish(flight, ended);
             shared.keep_swept();
             ended
         })
@@ -143,7 +143,7 @@ impl<K, V> Waiter<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V: Clone> Waiter<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone> Waiter<K, V> {
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Turn<K, V>> {
         loop {
             let (look, old) = self.flight.state.lock().look(self.id, cx.waker());
@@ -244,7 +244,9 @@ impl<K, V> OnPanic<K, V> {
     }
 
     pub(crate) fn disarm(mut self) -> Who<K, V> {
-        self.0.take().unwrap_or(Who::Past)
+        let who = self.0.take();
+        mem::forget(self);
+        who.unwrap_or(Who::Past)
     }
 }
 

@@ -70,6 +70,10 @@ pub struct Keep {
 }
 
 impl Keep {
+    /// As the cache's configuration says.
+    pub(crate) const USUAL: Self =
+        Self { ttl: None, stale_while_revalidate: None, stale_if_error: None, tags: Vec::new() };
+
     /// Sets [`Keep::ttl`].
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
@@ -339,7 +343,7 @@ mod sealed {
 
         #[inline]
         fn judge(&self, _: &Req) -> Self::Judge {
-            |_| Fate::Store(Keep::default())
+            |_| Fate::Store(Keep::USUAL)
         }
     }
 

@@ -81,7 +81,7 @@ impl<K> Setbacks<K> {
         Self { table: HashTable::new(), order: VecDeque::new(), serial: 0 }
     }
 
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }

@@ -36,6 +36,10 @@ pub(crate) struct Shard<K, V> {
     free: Vec<u32>,
     policy: Engine,
     capacity: u64,
+    /// The most entries that it may hold, whatever they weigh.
+    most: usize,
+    /// Whether the policy takes it for full.
+    is_bound: bool,
     /// So many can be there before anything grows.
     room: usize,
     /// Empty between two calls, with room for what the next one evicts.
@@ -91,6 +95,8 @@ impl<K, V> Shard<K, V> {
             free: Vec::new(),
             policy: Engine::new(policy, capacity, room),
             capacity,
+            most: usize::MAX,
+            is_bound: false,
             room,
             evicted: Vec::new(),
         }
@@ -176,6 +182,7 @@ impl<K, V> Shard<K, V> {
         if let Some(at) = self.find(hash, |present| *present == key) {
             return self.replace(at, key, value, weight);
         }
+        self.bind(weight.max(1));
         let index = self.free.pop().unwrap_or(self.slots.len() as u32);
         self.nodes.begin(index, hash, weight);
         match self.slots.get_mut(index as usize) {
@@ -223,9 +230,37 @@ impl<K, V> Shard<K, V> {
 
     /// Changes the capacity, and hands over what no longer fits.
     pub(crate) fn set_capacity(&mut self, capacity: u64) -> Evicted<K, V> {
-        self.capacity = capacity;
+        (self.capacity, self.is_bound) = (capacity, false);
         self.policy.set_capacity(&mut self.nodes, capacity, &mut self.evicted);
         self.clear()
+    }
+
+    /// Changes the number of entries that it may hold, and hands over what no longer fits.
+    pub(crate) fn set_most(&mut self, most: usize) -> Vec<Evicted<K, V>> {
+        self.most = most.max(1);
+        let mut evicted = Vec::new();
+        while self.len() > self.most {
+            evicted.push(self.shrink(self.weight() - 1));
+        }
+        evicted
+    }
+
+    /// The number of entries that it may hold, whatever they weigh.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Where entries are the limit and not their weight, the policy takes the shard for full but for the newcomer
+    /// without its last unit of weight: one has to go, and it is the policy that says which.
+    #[inline]
+    fn bind(&mut self, newcomer: u64) {
+        let is_full = self.table.len() >= self.most && newcomer <= self.capacity - self.weight();
+        if is_full {
+            self.policy.bind(&mut self.nodes, newcomer, &mut self.evicted);
+        } else if self.is_bound {
+            self.policy.set_capacity(&mut self.nodes, self.capacity, &mut self.evicted);
+        }
+        self.is_bound = is_full;
     }
 
     /// Evicts until at most `weight` is left: room that another shard needs.
@@ -352,7 +387,7 @@ mod tests {
                 (0..2 * SHARD as u64).for_each(|key| get_or_insert(&mut shard, key));
                 shard
             });
-            let (_adaptor, shadows) = alloc::count(|| Adaptor::new(8 * SHARD as u64, 8 * SHARD));
+            let (_adaptor, shadows) = alloc::count(|| Adaptor::new(8 * SHARD as u64, 8 * SHARD, false));
             let shadows = if policy == Policy::Drf { shadows.bytes / 8 } else { 0 };
             let overhead = (made.bytes + shadows) as f64 / SHARD as f64 - 16.0;
             println!("{policy:?}: {overhead:.1} bytes per entry");
@@ -384,7 +419,7 @@ mod tests {
             let (shard, made) = alloc::count(|| Shard::<u64, u64>::new(policy, u64::MAX, usize::MAX));
             assert!(made.bytes < 2_000_000, "{policy:?}: {made}");
             assert!(shard.admits(MAX_WEIGHT) && !shard.admits(MAX_WEIGHT + 1));
-            assert!(alloc::count(|| Adaptor::new(u64::MAX, usize::MAX)).1.bytes < 8_000_000);
+            assert!(alloc::count(|| Adaptor::new(u64::MAX, usize::MAX, false)).1.bytes < 8_000_000);
         }
     }
 

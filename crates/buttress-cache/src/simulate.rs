@@ -14,7 +14,7 @@ pub fn simulate(
     shards: usize,
     keys: impl IntoIterator<Item = u64>,
 ) -> (u64, u64) {
-    let adaptor = (policy == Policy::Drf).then(|| Adaptor::new(capacity as u64, capacity));
+    let adaptor = (policy == Policy::Drf).then(|| Adaptor::new(capacity as u64, capacity, false));
     replay(shards_of(policy, capacity, shards), adaptor.as_ref(), keys)
 }
 
@@ -73,6 +73,9 @@ fn replay(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cache, Config};
+    use std::num::{NonZeroU64, NonZeroUsize};
+    use std::time::Duration;
 
     fn percent((hits, total): (u64, u64)) -> f64 {
         100.0 * hits as f64 / total as f64
@@ -142,6 +145,40 @@ mod tests {
             }
             let sharded = percent(simulate(Policy::Drf, capacity, 4, trace.iter().copied()));
             assert!(sharded >= floors[0] - 0.5, "{name}, four shards: {sharded:.2}");
+        }
+    }
+
+    /// What a real cache of so many entries hits.
+    fn real(config: Config, policy: Policy, keys: &[u64]) -> f64 {
+        let config = config.ttl(Duration::MAX);
+        let cache: Cache<u64, u64> = Cache::new("real", config).policy(policy).weigh(|key, _| key % 7 + 1);
+        let mut hits = 0;
+        for &key in keys {
+            match cache.get(&key) {
+                Some(_) => hits += 1,
+                None => _ = cache.insert(key, key),
+            }
+            assert!(cache.stats().entries <= cache.config().max_entries.get());
+        }
+        percent((hits, keys.len() as u64))
+    }
+
+    #[test]
+    fn whichever_limit_binds_it_is_the_policy_that_chooses() {
+        let capacity = 400;
+        let entries = Config::default().max_entries(NonZeroUsize::new(capacity).unwrap());
+        // So much weight that it never binds.
+        let both = entries.clone().max_weight(NonZeroU64::new(1 << 40));
+        for (name, trace) in [("zipf", zipf(4000, 0.9, 40_000)), ("scans", scans(4000, 20_000))] {
+            for policy in [Policy::Drf, Policy::S3Fifo, Policy::Lfu, Policy::Lru, Policy::Fifo] {
+                let alone = percent(simulate(policy, capacity, 1, trace.iter().copied()));
+                // Entries of several weights are not told apart where only their number is limited: DRF lets them in
+                // and out in parts.
+                for (config, apart) in [(&entries, 1.0), (&both, 4.5)] {
+                    let hits = real(config.clone(), policy, &trace);
+                    assert!((hits - alone).abs() < apart, "{name}, {policy:?}: {hits:.2}, alone {alone:.2}");
+                }
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::adaptor::Adaptor;
 use crate::cache::now;
 use crate::flight::Flight;
 use crate::policy::Policy;
-use crate::primitive::Mutex;
+use crate::primitive::{Mutex, MutexGuard};
 use crate::rules::{Found, Keep, Served};
 use crate::setbacks::{Setback, Setbacks};
 use crate::shard::{At, Evicted, Shard};
@@ -72,8 +72,6 @@ struct Inner<K, V> {
     /// needs it, nobody pays for it.
     extras: Vec<Extra>,
     draws: Draws,
-    /// The most entries this shard may hold, whatever they weigh.
-    most: usize,
 }
 
 /// A value, and until when it is fresh. The zero that this is not makes room for a place that is empty.
@@ -100,8 +98,11 @@ impl<K, V> Store<K, V> {
         let shards = shards_for(entries, limit);
         let shard = |index| {
             let (capacity, most) = room::parts(config, index, shards);
+            let expected = most.min(usize::try_from(capacity).unwrap_or(usize::MAX));
+            let mut entries = Shard::new(policy, capacity, expected);
+            let _none = entries.set_most(most);
             Locked(Mutex::new(Inner {
-                entries: Shard::new(policy, capacity, most),
+                entries,
                 times: Times::new(config),
                 counts: Counts::default(),
                 flights: HashTable::new(),
@@ -110,13 +111,13 @@ impl<K, V> Store<K, V> {
                 tags: tags::Index::new(),
                 extras: Vec::new(),
                 draws: Draws::new(seed, index),
-                most,
             }))
         };
         Self {
             shards: (0..shards).map(shard).collect(),
             hasher: RandomState::default(),
-            adaptor: (policy == Policy::Drf).then(|| Adaptor::new(limit, entries)),
+            adaptor: (policy == Policy::Drf)
+                .then(|| Adaptor::new(limit, entries, config.max_weight.is_some())),
             limit: AtomicU64::new(limit),
             lending: Mutex::new(()),
             timed: AtomicBool::new(Times::new(config).need_a_clock()),
@@ -213,10 +214,32 @@ impl<K: Hash + Eq, V> Store<K, V> {
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        let hash = self.hash(key);
-        let now = self.now();
-        let sampling = self.sampling(hash);
+        let (hash, now) = (self.hash(key), self.now());
         let mut shard = self.shard(hash).lock();
+        match shard.fresh(hash, key, now) {
+            Ok((at, value)) => {
+                self.sample(shard, hash, at);
+                Some(Found { value, served: Served::Hit })
+            }
+            Err(_) => self.get_else(shard, hash, key, now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_else<Q>(
+        &self,
+        mut shard: MutexGuard<'_, Inner<K, V>>,
+        hash: u64,
+        key: &Q,
+        now: Nanos,
+    ) -> Option<Found<V>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+        V: Clone,
+    {
+        let sampling = self.sampling(hash);
         let Lookup { found, weight, gone } = shard.find(hash, key, now, sampling.is_some());
         let found = match found {
             Some((value, Freshness::Fresh | Freshness::Early)) => {
@@ -241,11 +264,33 @@ impl<K: Hash + Eq, V> Store<K, V> {
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        let hash = self.hash(key);
-        let now = self.now();
-        let sampling = self.sampling(hash);
+        let (hash, now) = (self.hash(key), self.now());
         let mut shard = self.shard(hash).lock();
-        let Lookup { found, weight, gone } = shard.find(hash, key, now, sampling.is_some());
+        match shard.fresh(hash, key, now) {
+            Ok((at, value)) => {
+                self.sample(shard, hash, at);
+                Sought::Fresh(value)
+            }
+            Err(IsThere(false)) => Sought::Else,
+            Err(IsThere(true)) => self.seek_else(shard, hash, key, now),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn seek_else<Q>(
+        &self,
+        mut shard: MutexGuard<'_, Inner<K, V>>,
+        hash: u64,
+        key: &Q,
+        now: Nanos,
+    ) -> Sought<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+        V: Clone,
+    {
+        let Lookup { found, weight, gone } = shard.find(hash, key, now, true);
         let sought = match found {
             Some((value, Freshness::Fresh)) => {
                 shard.counts.hits += 1;
@@ -256,12 +301,20 @@ impl<K: Hash + Eq, V> Store<K, V> {
         };
         drop(shard);
         drop(gone);
-        if let Some(adaptor) = sampling {
-            if matches!(sought, Sought::Fresh(_)) {
-                adaptor.on_get(hash, weight);
-            }
+        if let (Sought::Fresh(_), Some(adaptor)) = (&sought, self.sampling(hash)) {
+            adaptor.on_get(hash, weight);
         }
         sought
+    }
+
+    /// Lets go of the shard, and shows a hit to the adaptor if that wants to know of it.
+    #[inline]
+    fn sample(&self, shard: MutexGuard<'_, Inner<K, V>>, hash: u64, at: At) {
+        if let Some(adaptor) = self.sampling(hash) {
+            let weight = shard.entries.weight_of(at);
+            drop(shard);
+            adaptor.on_get(hash, Some(weight));
+        }
     }
 
     /// Puts a value in, and answers whether it is there now. One that may not be stored takes the older one with it
@@ -288,6 +341,9 @@ impl<K: Hash + Eq, V> Store<K, V> {
     }
 
     fn tags_of(&self, keep: &Keep) -> Vec<u64> {
+        if keep.tags.is_empty() {
+            return Vec::new();
+        }
         keep.tags.iter().map(|tag| self.tag(tag)).collect()
     }
 
@@ -312,6 +368,9 @@ pub(crate) enum Sought<V> {
     Else,
 }
 
+/// Whether a key that is not fresh has an entry all the same.
+struct IsThere(bool);
+
 /// What [`Inner::find`] finds: a value, its weight if that was asked for, and what was no longer to be there.
 struct Lookup<K, V> {
     found: Option<(V, Freshness)>,
@@ -334,11 +393,12 @@ struct Put<'a, V> {
 /// What an insertion has pushed out, to be dropped after the lock.
 struct Gone<K, V> {
     _replaced: Option<(K, Stored<V>)>,
-    _unstored: Option<(K, V)>,
     _evicted: Evicted<K, Stored<V>>,
-    _rest: Vec<Evicted<K, Stored<V>>>,
-    _setback: Option<(K, Setback)>,
+    /// What there seldom is: a value that was not stored, and a setback.
+    _rare: Option<Box<Rare<K, V>>>,
 }
+
+type Rare<K, V> = (Option<(K, V)>, Option<(K, Setback)>);
 
 impl<K, V> Inner<K, V> {
     /// Takes a flight off the list: what it loads will not be stored.
@@ -406,6 +466,26 @@ impl<K, V> Inner<K, V> {
 }
 
 impl<K, V: Clone> Inner<K, V> {
+    /// A value that is fresh, counted as a hit: what most callers find. If there is something else, says so.
+    #[inline(always)]
+    fn fresh<Q>(&mut self, hash: u64, key: &Q, now: Nanos) -> Result<(At, V), IsThere>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let at = self.entries.find(hash, |other| other.borrow() == key);
+        let Some((at, stored)) = at.and_then(|at| Some((at, self.entries.entry(at)?.1))) else {
+            return Err(IsThere(false));
+        };
+        if now >= stored.expires.get() || self.times.is_rich() {
+            return Err(IsThere(true));
+        }
+        let value = stored.value.clone();
+        self.entries.touch(at);
+        self.counts.hits += 1;
+        Ok((at, value))
+    }
+
     /// A value that is not gone, without a count of it.
     #[inline]
     fn find<Q>(&mut self, hash: u64, key: &Q, now: Nanos, weigh: bool) -> Lookup<K, V>
@@ -451,9 +531,14 @@ impl<K, V: Clone> Inner<K, V> {
 
 impl<K: Eq, V> Inner<K, V> {
     /// Puts a value in, if it is to be stored and its shard has room for it.
+    #[inline(always)]
     fn put(&mut self, key: K, put: Put<'_, V>, adaptor: Option<&Adaptor>) -> (bool, Gone<K, V>) {
         let Put { hash, value, weight, keep, tags, took, now } = put;
-        let setback = self.setbacks.remove(hash, |other| *other == key);
+        let setback = if self.setbacks.is_empty() {
+            None
+        } else {
+            self.setbacks.remove(hash, |other| *other == key).map(|setback| Box::new((None, Some(setback))))
+        };
         let ttl = self.times.ttl(keep, &mut self.draws);
         // What weighs nothing must still be somewhere in the policy's queues.
         let weight = weight.max(1);
@@ -462,28 +547,15 @@ impl<K: Eq, V> Inner<K, V> {
             self.counts.too_heavy += u64::from(ttl != 0);
             let removed = self.entries.remove(hash, |other| *other == key);
             self.counts.left.replaced += u64::from(removed.is_some());
-            let gone = Gone {
-                _replaced: removed,
-                _unstored: Some((key, value)),
-                _evicted: Evicted::NONE,
-                _rest: Vec::new(),
-                _setback: setback,
-            };
-            return (false, gone);
+            let mut rare = setback.unwrap_or_default();
+            rare.0 = Some((key, value));
+            return (false, Gone { _replaced: removed, _evicted: Evicted::NONE, _rare: Some(rare) });
         }
         if let Some(adaptor) = adaptor {
             if adaptor.sampled(hash) {
                 adaptor.on_insert(hash, weight);
             }
             self.entries.steer(adaptor.mode());
-        }
-        // Entries may be fewer than the weight allows. Before the newcomer is there, since it is not to go for itself.
-        let mut rest = Vec::new();
-        let mut size = 0;
-        while self.entries.len() >= self.most && self.entries.find(hash, |other| *other == key).is_none() {
-            let evicted = self.entries.shrink(self.entries.weight() - 1);
-            size += evicted.len();
-            rest.push(evicted);
         }
         let expires = now.saturating_add(ttl).max(1);
         let stored = Stored { value, expires: NonZeroU64::new(expires).unwrap_or(NonZeroU64::MIN) };
@@ -493,13 +565,10 @@ impl<K: Eq, V> Inner<K, V> {
         if self.tags.in_use() || !tags.is_empty() {
             self.tags.set(inserted.at.index() as u32, tags);
         }
-        size += inserted.evicted.len();
         self.counts.inserted += 1;
         self.counts.left.replaced += u64::from(inserted.replaced.is_some());
-        self.counts.left.size += size as u64;
+        self.counts.left.size += inserted.evicted.len() as u64;
         let (replaced, evicted) = (inserted.replaced, inserted.evicted);
-        let gone =
-            Gone { _replaced: replaced, _unstored: None, _evicted: evicted, _rest: rest, _setback: setback };
-        (true, gone)
+        (true, Gone { _replaced: replaced, _evicted: evicted, _rare: setback })
     }
 }

@@ -91,7 +91,7 @@ fn phase() -> impl Strategy<Value = Phase> {
 
 /// Drives both with sampled keys only, and answers which modes there were.
 fn run(capacity: u64, entries: usize, weights: u64, phases: &[Phase]) -> Vec<u16> {
-    let adaptor = Adaptor::new(capacity, entries);
+    let adaptor = Adaptor::new(capacity, entries, false);
     let mut naive = Naive::new(capacity, entries);
     let mut modes = vec![adaptor.mode().to_bits()];
     for phase in phases {

@@ -57,6 +57,9 @@ pub(crate) struct Drf {
     window: List,
     main: List,
     ghost: Ghost,
+    /// What a newcomer may weigh beyond the capacity, for once; see [`Evict::bind`]. Not room: a queue that has some
+    /// takes whatever comes.
+    slack: u64,
     /// As many entries as the ghost is made for.
     entries: usize,
     mode: Mode,
@@ -186,7 +189,7 @@ impl Drf {
 
     #[inline]
     fn fits(&self, weight: u64) -> bool {
-        self.weight() <= self.capacity.saturating_sub(weight)
+        self.weight() <= (self.capacity + self.slack).saturating_sub(weight)
     }
 
     /// Evicts until an entry of this weight fits into main, or else into the window.
@@ -224,6 +227,7 @@ impl Evict for Drf {
             window: List::new(WINDOW),
             main: List::new(MAIN),
             ghost: Ghost::new(entries),
+            slack: 0,
             entries,
             mode: Mode::DEFAULT,
             target: 0,
@@ -297,10 +301,15 @@ impl Evict for Drf {
     }
 
     fn set_capacity(&mut self, nodes: &mut Nodes, capacity: u64, evicted: &mut Vec<u32>) {
-        self.capacity = capacity;
+        (self.capacity, self.slack) = (capacity, 0);
         self.goal = self.share();
         self.target = self.goal;
         self.shrink(nodes, capacity, evicted);
+    }
+
+    fn bind(&mut self, nodes: &mut Nodes, newcomer: u64, evicted: &mut Vec<u32>) {
+        self.set_capacity(nodes, self.weight(), evicted);
+        self.slack = newcomer - 1;
     }
 
     fn weight(&self) -> u64 {

@@ -70,6 +70,12 @@ pub(crate) trait Evict {
     /// Changes the capacity, and evicts what no longer fits.
     fn set_capacity(&mut self, nodes: &mut Nodes, capacity: u64, evicted: &mut Vec<u32>);
 
+    /// Acts as if full but for a newcomer without its last unit of weight, so that one entry has to go for it. What is
+    /// there fits.
+    fn bind(&mut self, nodes: &mut Nodes, newcomer: u64, evicted: &mut Vec<u32>) {
+        self.set_capacity(nodes, self.weight() + newcomer - 1, evicted);
+    }
+
     /// The sum over all entries.
     fn weight(&self) -> u64;
 }
@@ -150,6 +156,10 @@ impl Engine {
 
     pub(crate) fn set_capacity(&mut self, nodes: &mut Nodes, capacity: u64, evicted: &mut Vec<u32>) {
         each!(self, policy => policy.set_capacity(nodes, capacity, evicted));
+    }
+
+    pub(crate) fn bind(&mut self, nodes: &mut Nodes, newcomer: u64, evicted: &mut Vec<u32>) {
+        each!(self, policy => policy.bind(nodes, newcomer, evicted));
     }
 
     pub(crate) fn weight(&self) -> u64 {

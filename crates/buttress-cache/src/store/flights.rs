@@ -30,6 +30,12 @@ pub(crate) struct Patience {
     pub(crate) hard: Duration,
 }
 
+impl Patience {
+    pub(crate) fn new(soft: Duration, hard: Duration) -> Option<Self> {
+        (soft.min(hard) != Duration::MAX).then_some(Self { soft, hard })
+    }
+}
+
 /// What a caller finds that wants a value loaded if there is none.
 pub(crate) enum Begun<K, V> {
     Answer(Found<V>),
@@ -38,9 +44,9 @@ pub(crate) enum Begun<K, V> {
     /// A load has failed not long ago.
     Failed(Option<SharedError>, Duration),
     /// Nobody loads it: the caller does.
-    Lead(Lead<K, V>, Patience),
+    Lead(Lead<K, V>, Option<Patience>),
     /// Somebody does; the key comes back.
-    Wait(Waiter<K, V>, K, Patience),
+    Wait(Waiter<K, V>, K, Option<Patience>),
 }
 
 /// What there is to do once what was found is known.
@@ -118,7 +124,7 @@ impl<K, V> Store<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V: Clone> Store<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
     /// Looks once more, and leads or waits.
     pub(crate) fn begin(&self, key: K, ask: Ask, shared: &Arc<Shared<K, V>>) -> Begun<K, V> {
         let hash = self.hash(&key);
@@ -223,10 +229,11 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
     pub(crate) fn finish(
         &self,
         flight: &Arc<Flight<K, V>>,
-        key: K,
         ended: &Ended<'_, V>,
     ) -> (Option<Found<V>>, Wake) {
         let failed = matches!(ended, Ended::Failed(..) | Ended::Answered { failed: true, .. });
+        // For what it may leave behind. Before the locks, as all that is not ours.
+        let mut key = failed.then(|| flight.key.clone());
         if let Ended::Failed(_, Some(_)) = ended {
             self.timed.store(true, Ordering::Relaxed);
         }
@@ -244,7 +251,6 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
             Ended::Answered { .. } => Outcome::Moved,
         };
         let unlisted = shard.unlist_this(flight);
-        let mut key = Some(key);
         let mut setback = None;
         if failed {
             shard.counts.load_failures += 1;
@@ -253,7 +259,7 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
             let until = if unlisted.is_some() { shard.set_back(ended, instead.is_some(), now) } else { None };
             setback = until
                 .zip(key.take())
-                .map(|(until, key)| shard.setbacks.put(flight.hash, key, until, (shard.most / 16).max(1)));
+                .map(|(until, key)| shard.setbacks.put(flight.hash, key, until, shard.most_setbacks()));
         }
         let (wake, unused) = state.end(outcome);
         drop((state, guard));
@@ -295,6 +301,12 @@ impl<K, V> Inner<K, V> {
                 self.counts.coalesced += u64::from(ask.count);
             }
         }
+    }
+
+    /// A sixteenth as many as entries fit in.
+    fn most_setbacks(&self) -> usize {
+        let most = usize::try_from(self.entries.capacity()).unwrap_or(usize::MAX).min(self.entries.most());
+        (most / 16).max(1)
     }
 
     fn count_served<T>(&mut self, found: Option<&Found<T>>) {

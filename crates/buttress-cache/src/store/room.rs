@@ -15,7 +15,12 @@ pub(super) fn limit(config: &Config) -> u64 {
 pub(super) fn parts(config: &Config, index: usize, shards: usize) -> (u64, usize) {
     // What does not divide goes to the first ones, so that the sum is the whole.
     let part = |whole: u64| whole / shards as u64 + u64::from((index as u64) < whole % shards as u64);
-    (part(limit(config)), part(config.max_entries.get() as u64) as usize)
+    let capacity = part(limit(config));
+    match config.max_weight {
+        Some(_) => (capacity, part(config.max_entries.get() as u64) as usize),
+        // Each weighs one: the capacity is the limit.
+        None => (capacity, usize::MAX),
+    }
 }
 
 impl<K, V> Store<K, V> {
@@ -40,12 +45,10 @@ impl<K, V> Store<K, V> {
                 let mut rest = Vec::new();
                 {
                     let shard = &mut *shard.0.lock();
-                    (shard.times, shard.most) = (times, most);
+                    shard.times = times;
                     let capacity = if at_most { part.min(shard.entries.capacity()) } else { part };
                     rest.push(shard.entries.set_capacity(capacity));
-                    while shard.entries.len() > most {
-                        rest.push(shard.entries.shrink(shard.entries.weight() - 1));
-                    }
+                    rest.extend(shard.entries.set_most(most));
                     shard.counts.left.size += rest.iter().map(|evicted| evicted.len() as u64).sum::<u64>();
                 }
                 drop(rest); // after the lock
@@ -55,7 +58,7 @@ impl<K, V> Store<K, V> {
         resize(true);
         resize(false);
         if let Some(adaptor) = &self.adaptor {
-            adaptor.set_capacity(limit);
+            adaptor.set_limits(limit, config.max_weight.map(|_| config.max_entries.get()));
         }
         drop(lending);
     }

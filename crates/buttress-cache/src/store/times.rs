@@ -1,8 +1,8 @@
 //! How long a value is fresh, and what it is after that. Pure: the time is an argument.
 
 use super::{NEVER, Nanos, Patience};
-use crate::Config;
 use crate::rules::Keep;
+use crate::{Beta, Config};
 use std::time::Duration;
 
 /// The times of a [`Config`], as a shard needs them.
@@ -13,11 +13,14 @@ pub(crate) struct Times {
     while_revalidate: Nanos,
     if_error: Nanos,
     retry_after: Nanos,
-    patience: Patience,
+    patience: Option<Patience>,
     /// Millionths.
     jitter: u32,
     /// The β of an early refresh.
     early: f64,
+    is_rich: bool,
+    /// No entry needs anything beside its value, unless its own [`Keep`] says so.
+    is_plain: bool,
 }
 
 /// What an entry may have beside its value.
@@ -85,20 +88,24 @@ fn nanos(time: Duration) -> Nanos {
 
 impl Times {
     pub(crate) fn new(config: &Config) -> Self {
+        let is_rich = config.early_refresh != Beta::OFF || config.idle_ttl != Duration::MAX;
+        let is_stale = config.stale_while_revalidate.max(config.stale_if_error) > Duration::ZERO;
         Self {
             ttl: nanos(config.ttl),
             idle: nanos(config.idle_ttl),
             while_revalidate: nanos(config.stale_while_revalidate),
             if_error: nanos(config.stale_if_error),
             retry_after: nanos(config.retry_after),
-            patience: Patience { soft: config.soft_timeout, hard: config.hard_timeout },
+            patience: Patience::new(config.soft_timeout, config.hard_timeout),
             jitter: config.jitter.millionths(),
             early: config.early_refresh.get(),
+            is_rich,
+            is_plain: !is_rich && !is_stale,
         }
     }
 
-    /// How long a caller waits.
-    pub(crate) fn patience(&self) -> Patience {
+    /// How long a caller waits, if there is a limit to it.
+    pub(crate) fn patience(&self) -> Option<Patience> {
         self.patience
     }
 
@@ -110,24 +117,36 @@ impl Times {
     /// Whether a hit on a fresh entry does more than to answer.
     #[inline]
     pub(crate) fn is_rich(&self) -> bool {
-        self.early > 0.0 || self.idle != NEVER
+        self.is_rich
     }
 
     /// How long a value is to be fresh.
+    #[inline]
     pub(crate) fn ttl(&self, keep: &Keep, draws: &mut Draws) -> Nanos {
         if let Some(ttl) = keep.ttl {
             return nanos(ttl);
         }
-        if self.jitter == 0 || self.ttl == NEVER {
-            return self.ttl;
-        }
+        if self.jitter == 0 || self.ttl == NEVER { self.ttl } else { self.jittered(draws) }
+    }
+
+    #[inline(never)]
+    fn jittered(&self, draws: &mut Draws) -> Nanos {
         let share = f64::from(self.jitter) / 1e6 * draws.share();
         // A time to live that is not zero stores.
         ((self.ttl as f64 * (1.0 - share)) as Nanos).clamp(self.ttl.min(1), self.ttl)
     }
 
     /// What an entry needs beside its value.
+    #[inline]
     pub(crate) fn extra(&self, keep: &Keep, expires: Nanos, took: Duration, now: Nanos) -> Extra {
+        if self.is_plain && keep.stale_while_revalidate.is_none() && keep.stale_if_error.is_none() {
+            return Extra::NONE;
+        }
+        self.extra_of(keep, expires, took, now)
+    }
+
+    #[inline(never)]
+    fn extra_of(&self, keep: &Keep, expires: Nanos, took: Duration, now: Nanos) -> Extra {
         if expires == NEVER && self.idle == NEVER {
             return Extra::NONE;
         }
@@ -187,7 +206,6 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Beta;
     use buttress_core::Ratio;
 
     const SECOND: Nanos = 1_000_000_000;
