@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 /// Keeps values for a while, within limits. Cloning it is cheap and gives the same cache.
 ///
 /// Spawns a task that frees expired entries, if something that expires is put in inside a tokio runtime; it ends with
-/// the last clone. Without a runtime they are freed when they are found.
+/// the last clone. Without a runtime that has timers they are freed when they are found.
 ///
 /// Values are cloned out, so put what is large behind an `Arc` or in `Bytes`. `Hash`, `Eq` of keys and `Clone` of
 /// values run under a shard's lock, and must not use the same cache; drops run after it.
@@ -48,8 +49,10 @@ pub(crate) struct Shared<K, V> {
     pub(crate) store: Store<K, V>,
     /// Whether a sweeper is running. Relaxed: only one of those who change it may spawn, and that is all.
     swept: AtomicBool,
+    /// Ends the sweeper.
+    sweeper: Mutex<Option<AbortHandle>>,
     /// A function, since only those who make a cache know that it may be sent to a task.
-    sweep: fn(&Arc<Self>, &Handle),
+    sweep: fn(&Arc<Self>, &Handle) -> AbortHandle,
 }
 
 impl<K, V> Shared<K, V> {
@@ -76,7 +79,7 @@ impl<K, V> Shared<K, V> {
     fn start_sweeping(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
         if !self.swept.swap(true, Ordering::Relaxed) {
-            (self.sweep)(self, &runtime);
+            *self.sweeper.lock() = Some((self.sweep)(self, &runtime));
         }
     }
 }
@@ -95,8 +98,8 @@ impl<K: Send + Sync + 'static, V: Send + 'static> Cache<K, V> {
 
     fn make(name: Name, config: Config, policy: Policy, weigh: Option<Weigh<K, V>>, seed: u64) -> Self {
         let store = Store::new(&config, policy, seed, now());
-        let (config, swept) = (Mutex::new(config), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { name, config, policy, weigh, seed, store, swept, sweep }) }
+        let (config, swept, sweeper) = (Mutex::new(config), AtomicBool::new(false), Mutex::new(None));
+        Self { shared: Arc::new(Shared { name, config, policy, weigh, seed, store, swept, sweeper, sweep }) }
     }
 
     /// Chooses which entry leaves when it is full. To be said first: it gives an empty cache.
@@ -145,8 +148,10 @@ impl<K, V> Cache<K, V> {
             return Err(TooFewEntries { max_entries: config.max_entries.get(), shards });
         }
         let mut current = self.shared.config.lock();
-        self.shared.store.reconfigure(&config);
+        let gone = self.shared.store.reconfigure(&config);
         *current = config;
+        drop(current);
+        drop(gone); // after the lock: a value's drop may run anything
         Ok(())
     }
 
@@ -274,27 +279,45 @@ where
 }
 
 /// Spawns the sweeper of a cache.
-fn sweep<K: Send + Sync + 'static, V: Send + 'static>(shared: &Arc<Shared<K, V>>, runtime: &Handle) {
-    let sweeping = Sweeping(Arc::downgrade(shared));
-    runtime.spawn(async move {
+fn sweep<K: Send + Sync + 'static, V: Send + 'static>(
+    shared: &Arc<Shared<K, V>>,
+    runtime: &Handle,
+) -> AbortHandle {
+    let mut sweeping = Sweeping { shared: Arc::downgrade(shared), has_slept: false };
+    let sweeper = runtime.spawn(async move {
         loop {
-            let Some(every) = sweeping.0.upgrade().map(|shared| shared.config.lock().sweep_every) else {
+            let Some(every) = sweeping.shared.upgrade().map(|shared| shared.config.lock().sweep_every) else {
                 return;
             };
             tokio::time::sleep(every.max(Duration::from_millis(1))).await;
-            if let Some(shared) = sweeping.0.upgrade() {
+            sweeping.has_slept = true;
+            if let Some(shared) = sweeping.shared.upgrade() {
                 shared.store.sweep(now());
             }
         }
     });
+    sweeper.abort_handle()
+}
+
+impl<K, V> Drop for Shared<K, V> {
+    fn drop(&mut self) {
+        if let Some(sweeper) = self.sweeper.get_mut().take() {
+            sweeper.abort(); // it may sleep for long
+        }
+    }
 }
 
 /// A sweeper; when it ends with its runtime, another may be started on the next one.
-struct Sweeping<K, V>(Weak<Shared<K, V>>);
+struct Sweeping<K, V> {
+    shared: Weak<Shared<K, V>>,
+    has_slept: bool,
+}
 
 impl<K, V> Drop for Sweeping<K, V> {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
+        // Where there are no timers the next one would panic as well.
+        let has_timers = self.has_slept || !std::thread::panicking();
+        if let Some(shared) = self.shared.upgrade().filter(|_| has_timers) {
             shared.swept.store(false, Ordering::Relaxed);
         }
     }

@@ -186,6 +186,10 @@ impl<V> State<V> {
         (Wake(wakers), None)
     }
 
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.panicked
+    }
+
     /// A load has panicked. The first one is handed over; a second fails everybody, or a key that always panics
     /// would take its callers one after the other.
     pub(crate) fn panics_again(&mut self) -> bool {

@@ -57,6 +57,8 @@ struct Wait<K, V, C, E> {
     source: C,
     /// What a task of its own brings, for this caller alone.
     own: Option<Slot<V, E>>,
+    /// Whether a load had panicked before that task began.
+    panicked: bool,
 }
 
 /// Waits until what it calls is ready.
@@ -123,7 +125,7 @@ where
 
     fn start(lead: Lead<K, V>, source: &C, rules: &P, slot: Option<Slot<V, C::Error>>) -> Option<Lead<K, V>> {
         let Ok(runtime) = Handle::try_current() else { return Some(lead) };
-        let ready = Ready { who: Who::Lead(lead), source: source.clone(), slot };
+        let ready = Ready { who: Who::Lead(lead.apart()), source: source.clone(), slot };
         let flow: FlowOf<K, V, C, P, Here> = Flow::new(State::Ready { ready: Some(ready) }, rules.clone());
         runtime.spawn(async move { drop(flow.await) });
         None
@@ -308,7 +310,7 @@ where
         }
         Begun::Wait(waiter, key, patience) => {
             deadlines.start(patience);
-            Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: None }) })
+            Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: None, panicked: false }) })
         }
     }
 }
@@ -331,9 +333,11 @@ where
     if M::APART {
         // Among those who wait before the task can end.
         let (waiter, key) = (lead.join(), lead.key().clone());
-        let own = Slot::default();
+        let (own, panicked) = (Slot::default(), waiter.has_panicked());
         return match M::start(lead, &source, rules, Some(Arc::clone(&own))) {
-            None => Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: Some(own) }) }),
+            None => Next::State(State::Wait {
+                wait: Some(Wait { waiter, key, source, own: Some(own), panicked }),
+            }),
             Some(lead) => {
                 drop(waiter);
                 get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
@@ -357,9 +361,13 @@ where
     P: Terms<C::Request, K, V, C::Error>,
     M: Mode<K, V, C, P>,
 {
-    let Wait { waiter, key, source, own } = wait;
+    let Wait { waiter, key, source, own, panicked } = wait;
     let outcome = match turn {
         Turn::Lead(lead) => {
+            // Its task was dropped with its runtime: so would the next one be.
+            if own.is_some() && waiter.has_panicked() == panicked {
+                return get_ready(Who::Lead(lead), source, None, rules, deadlines, cx);
+            }
             drop(waiter);
             return led::<_, _, _, _, M>(lead, source, rules, deadlines, cx);
         }
@@ -407,7 +415,7 @@ where
     C: Source<K, Value = V>,
     P: Terms<C::Request, K, V, C::Error>,
 {
-    let guard = OnPanic::new(who);
+    let mut guard = OnPanic::new(who);
     match source.poll_ready(cx) {
         Poll::Pending => {
             let who = guard.disarm();
@@ -419,13 +427,10 @@ where
         }
         Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, rules)),
         Poll::Ready(Ok(())) => {
-            let key = guard.who().key();
-            let judge = rules.judge(source.request(key));
-            let future = source.call(key);
-            let mut who = guard.disarm();
-            if let Who::Write(write) = &mut who {
-                write.begun = true;
-            }
+            let judge = rules.judge(source.request(guard.who().key()));
+            guard.begin();
+            let future = source.call(guard.who().key());
+            let who = guard.disarm();
             Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
         }
     }

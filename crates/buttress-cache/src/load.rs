@@ -16,12 +16,20 @@ pub struct Lead<K, V> {
     shared: Arc<Shared<K, V>>,
     flight: Arc<Flight<K, V>>,
     began: Nanos,
+    /// Nobody takes what it ends with from its own future: who waits looks for itself.
+    apart: bool,
     ended: bool,
 }
 
 impl<K, V> Lead<K, V> {
     pub(crate) fn new(shared: Arc<Shared<K, V>>, flight: Arc<Flight<K, V>>, began: Nanos) -> Self {
-        Self { shared, flight, began, ended: false }
+        Self { shared, flight, began, apart: false, ended: false }
+    }
+
+    /// Is led by a task.
+    pub(crate) fn apart(mut self) -> Self {
+        self.apart = true;
+        self
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
@@ -80,8 +88,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Lead<K, V> {
     }
 
     fn finish(self, ended: &Ended<'_, V>) -> Option<Found<V>> {
-        self.end_by(|Lead { shared, flight, .. }| {
-            let ended = shared.store.finish(flight, ended);
+        self.end_by(|Lead { shared, flight, apart, .. }| {
+            let ended = shared.store.finish(flight, ended, !apart);
             shared.keep_swept();
             ended
         })
@@ -135,6 +143,11 @@ impl<K, V> Waiter<K, V> {
 
     pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
         &self.shared
+    }
+
+    /// Whether a load of this flight has panicked.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.flight.state.lock().has_panicked()
     }
 
     /// Lets nobody else wait for this load.
@@ -241,6 +254,13 @@ impl<K, V> OnPanic<K, V> {
 
     pub(crate) fn who(&self) -> &Who<K, V> {
         self.0.as_ref().unwrap_or(&Who::Past)
+    }
+
+    /// What is called now may write from here on, also if it panics.
+    pub(crate) fn begin(&mut self) {
+        if let Some(Who::Write(write)) = &mut self.0 {
+            write.begun = true;
+        }
     }
 
     pub(crate) fn disarm(mut self) -> Who<K, V> {

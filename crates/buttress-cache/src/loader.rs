@@ -251,6 +251,7 @@ where
         while let Some(result) = warming.next().await {
             match result {
                 Ok(Found { served: Served::Loaded, .. }) => warmed.loaded += 1,
+                Ok(Found { served: Served::Stale(_), .. }) => warmed.failed += 1,
                 Ok(_) => warmed.present += 1,
                 Err(error) => {
                     warmed.failed += 1;
@@ -272,9 +273,9 @@ pub struct Warmed<E> {
     pub loaded: u64,
     /// Keys that were there, or that another loaded meanwhile.
     pub present: u64,
-    /// Keys that could not be loaded.
+    /// Keys that could not be loaded, also where that left a value that is stale.
     pub failed: u64,
-    /// The first failure.
+    /// The first failure of which nothing stale has taken the place.
     pub error: Option<Error<E>>,
 }
 

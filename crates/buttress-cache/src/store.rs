@@ -34,6 +34,8 @@ use std::time::{Duration, Instant};
 /// Nanoseconds since the store's own beginning of time.
 pub(crate) type Nanos = u64;
 pub(crate) const NEVER: Nanos = u64::MAX;
+/// What the time is as long as nothing depends on it.
+const TIMELESS: Nanos = 1;
 
 pub struct Store<K, V> {
     shards: Box<[Locked<K, V>]>,
@@ -136,7 +138,7 @@ impl<K, V> Store<K, V> {
     /// The time, if anything depends on it.
     #[inline]
     fn now(&self) -> Nanos {
-        if self.is_timed() { self.nanos(now()) } else { 1 }
+        if self.is_timed() { self.nanos(now()) } else { TIMELESS }
     }
 
     /// Chosen by bits that are mixed anew: the hash's own all have another use below.
@@ -241,15 +243,15 @@ impl<K: Hash + Eq, V> Store<K, V> {
     {
         let sampling = self.sampling(hash);
         let Lookup { found, weight, gone } = shard.find(hash, key, now, sampling.is_some());
-        let found = match found {
+        let (found, unserved) = match found {
             Some((value, Freshness::Fresh | Freshness::Early)) => {
                 shard.counts.hits += 1;
-                Some(Found { value, served: Served::Hit })
+                (Some(Found { value, served: Served::Hit }), None)
             }
             other => shard.count_stale(other),
         };
         drop(shard);
-        drop(gone); // after the lock: a value's drop may run anything
+        drop((unserved, gone)); // after the lock: a value's drop may run anything
         if let Some(adaptor) = sampling {
             adaptor.on_get(hash, weight);
         }
@@ -453,15 +455,15 @@ impl<K, V> Inner<K, V> {
         Some(freshness)
     }
 
-    /// Counts an answer that may be stale, and gives it if it may be given at once.
-    fn count_stale(&mut self, found: Option<(V, Freshness)>) -> Option<Found<V>> {
+    /// Counts an answer that may be stale, and gives it if it may be given at once, or else back.
+    fn count_stale(&mut self, found: Option<(V, Freshness)>) -> (Option<Found<V>>, Option<V>) {
         if let Some((value, Freshness::Stale { by, at_once: true })) = found {
             self.counts.hits += 1;
             self.counts.stale += 1;
-            return Some(Found { value, served: Served::Stale(Duration::from_nanos(by)) });
+            return (Some(Found { value, served: Served::Stale(Duration::from_nanos(by)) }), None);
         }
         self.counts.misses += 1;
-        None
+        (None, found.map(|(value, _)| value))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Single flight: who loads, who waits, and what may be stored. Lists of flights are beside the entries, under the
 //! same lock.
 
-use super::{Freshness, Inner, Lookup, Nanos, Put, Store};
+use super::{Freshness, Inner, Lookup, Nanos, Put, Store, TIMELESS};
 use crate::cache::Shared;
 use crate::flight::{Flight, Outcome, Wake};
 use crate::load::{Lead, Waiter};
@@ -132,8 +132,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         let sampling = if ask.count { self.sampling(hash) } else { None };
         let mut guard = self.shard(hash).lock();
         let shard = &mut *guard;
-        let Lookup { found, weight, gone } = shard.find(hash, &key, now, sampling.is_some());
-        let plan = shard.plan(hash, &key, found, ask, now);
+        let Lookup { mut found, weight, gone } = shard.find(hash, &key, now, sampling.is_some());
+        let plan = shard.plan(hash, &key, &mut found, ask, now);
         shard.count(&plan, ask);
         let begun = match plan {
             Plan::Answer(found) => Begun::Answer(found),
@@ -146,7 +146,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
             }
         };
         drop(guard);
-        drop(gone);
+        drop((found, gone)); // after the lock
         if let Some(adaptor) = sampling {
             adaptor.on_get(hash, weight);
         }
@@ -162,7 +162,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         if state.has_ended() {
             return None;
         }
-        let fresh = shard.peek(flight.hash, &flight.key, now).filter(|(_, stale)| stale.is_none());
+        // What is stale is dropped at the end, after the locks.
+        let mut found = shard.peek(flight.hash, &flight.key, now);
+        let fresh = found.take_if(|(_, stale)| stale.is_none());
         let is_listed = shard.is_listed(flight);
         let younger =
             !is_listed && shard.flights.find(flight.hash, |other| other.key == flight.key).is_some();
@@ -211,7 +213,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         let unlisted = shard.unlist_this(flight);
         let (mut gone, mut unstored) = (None, None);
         if unlisted.is_some() && invalidated.is_none() {
-            let took = Duration::from_nanos(now.saturating_sub(began));
+            // What began when nothing depended on the time has no beginning, and took none.
+            let took = Duration::from_nanos(if began > TIMELESS { now.saturating_sub(began) } else { 0 });
             let put = Put { hash: flight.hash, value, weight, keep, tags: &tags, took, now };
             gone = Some(shard.put(key, put, self.adaptor.as_ref()));
         } else {
@@ -225,11 +228,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         wake
     }
 
-    /// Ends a flight whose answer is not stored. Where it is a failure, gives what can be served in its place.
+    /// Ends a flight whose answer is not stored. Where it is a failure, gives what can be served in its place, which is
+    /// counted if it is `heard`.
     pub(crate) fn finish(
         &self,
         flight: &Arc<Flight<K, V>>,
         ended: &Ended<'_, V>,
+        heard: bool,
     ) -> (Option<Found<V>>, Wake) {
         let failed = matches!(ended, Ended::Failed(..) | Ended::Answered { failed: true, .. });
         // For what it may leave behind. Before the locks, as all that is not ours.
@@ -254,7 +259,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         let mut setback = None;
         if failed {
             shard.counts.load_failures += 1;
-            shard.count_served(instead.as_ref());
+            shard.count_served(instead.as_ref().filter(|_| heard));
             // What was invalidated may do better next time.
             let until = if unlisted.is_some() { shard.set_back(ended, instead.is_some(), now) } else { None };
             setback = until
@@ -329,37 +334,47 @@ impl<K, V> Inner<K, V> {
 }
 
 impl<K: Eq, V: Clone> Inner<K, V> {
-    fn plan(&self, hash: u64, key: &K, found: Option<(V, Freshness)>, ask: Ask, now: Nanos) -> Plan<K, V> {
-        let found = match found {
-            // What most callers find comes first.
-            Some((value, Freshness::Fresh)) if !ask.early => {
+    /// Takes what it found if that is the answer.
+    fn plan(
+        &self,
+        hash: u64,
+        key: &K,
+        found: &mut Option<(V, Freshness)>,
+        ask: Ask,
+        now: Nanos,
+    ) -> Plan<K, V> {
+        // What most callers find comes first.
+        if let (Some((_, Freshness::Fresh)), false) = (&found, ask.early) {
+            if let Some((value, _)) = found.take() {
                 return Plan::Answer(Found { value, served: Served::Hit });
             }
-            found => found,
-        };
+        }
         let listed = self.flights.find(hash, |flight| flight.key == *key);
         let setback = self.setbacks.find(hash, |other| other == key, now);
         let is_tried = listed.is_some() || setback.is_some();
-        match found {
-            Some((value, Freshness::Fresh | Freshness::Early)) => {
-                let found = Found { value, served: Served::Hit };
-                if ask.apart && !is_tried { Plan::Refresh(found) } else { Plan::Answer(found) }
+        let served = match found {
+            Some((_, Freshness::Fresh | Freshness::Early)) => Some(Served::Hit),
+            Some((_, Freshness::Stale { by, at_once })) if *at_once || setback.is_some() => {
+                Some(Served::Stale(Duration::from_nanos(*by)))
             }
-            Some((value, Freshness::Stale { by, at_once })) if at_once || setback.is_some() => {
-                let found = Found { value, served: Served::Stale(Duration::from_nanos(by)) };
-                match (is_tried, ask.apart) {
-                    (true, _) => Plan::Answer(found),
-                    (false, true) => Plan::Refresh(found),
-                    (false, false) => Plan::Lead,
-                }
-            }
-            _ => match (listed, setback) {
+            _ => None,
+        };
+        let Some(served) = served else {
+            return match (listed, setback) {
                 (Some(flight), _) => Plan::Wait(Arc::clone(flight)),
                 (None, Some(Setback { until, kind: Kind::Remembered(error) })) => {
                     Plan::Failed(error.clone(), *until)
                 }
                 (None, _) => Plan::Lead,
-            },
+            };
+        };
+        if served.is_stale() && !is_tried && !ask.apart {
+            return Plan::Lead;
+        }
+        match found.take() {
+            Some((value, _)) if ask.apart && !is_tried => Plan::Refresh(Found { value, served }),
+            Some((value, _)) => Plan::Answer(Found { value, served }),
+            None => Plan::Lead,
         }
     }
 

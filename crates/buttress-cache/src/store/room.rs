@@ -1,10 +1,17 @@
 //! The limit that holds for all shards together, at every moment.
 
-use super::{Inner, Locked, Store};
+use super::{Inner, Locked, Store, Stored};
 use crate::Config;
+use crate::policy::MAX_WEIGHT;
 use crate::primitive::MutexGuard;
+use crate::shard::Evicted;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
+
+type LockedShard<'a, K, V> = MutexGuard<'a, Inner<K, V>>;
+
+/// What keeps lent capacity from being lent on, and what had to go for it, to be dropped after the locks.
+pub(super) type Lending<'a, K, V> = (MutexGuard<'a, ()>, Vec<Evicted<K, Stored<V>>>);
 
 /// The weight that all entries may have together.
 pub(super) fn limit(config: &Config) -> u64 {
@@ -29,8 +36,9 @@ impl<K, V> Store<K, V> {
         self.shards.len()
     }
 
-    /// Goes by another configuration from now on. What is there keeps the times that it has.
-    pub(crate) fn reconfigure(&self, config: &Config) {
+    /// Goes by another configuration from now on. What is there keeps the times that it has. Hands out what has to go.
+    #[must_use = "drop it after the lock"]
+    pub(crate) fn reconfigure(&self, config: &Config) -> impl Sized + use<K, V> {
         let times = super::Times::new(config);
         if times.need_a_clock() {
             self.timed.store(true, Ordering::Relaxed);
@@ -39,19 +47,17 @@ impl<K, V> Store<K, V> {
         let lending = self.lending.lock();
         let limit = limit(config);
         self.limit.store(limit, Ordering::Relaxed);
-        let resize = |at_most: bool| {
+        let mut gone = Vec::new();
+        let mut resize = |at_most: bool| {
             for (index, shard) in self.shards.iter().enumerate() {
                 let (part, most) = parts(config, index, self.shards.len());
-                let mut rest = Vec::new();
-                {
-                    let shard = &mut *shard.0.lock();
-                    shard.times = times;
-                    let capacity = if at_most { part.min(shard.entries.capacity()) } else { part };
-                    rest.push(shard.entries.set_capacity(capacity));
-                    rest.extend(shard.entries.set_most(most));
-                    shard.counts.left.size += rest.iter().map(|evicted| evicted.len() as u64).sum::<u64>();
-                }
-                drop(rest); // after the lock
+                let shard = &mut *shard.0.lock();
+                shard.times = times;
+                let capacity = if at_most { part.min(shard.entries.capacity()) } else { part };
+                let before = shard.entries.len();
+                gone.push(shard.entries.set_capacity(capacity));
+                gone.extend(shard.entries.set_most(most));
+                shard.counts.left.size += (before - shard.entries.len()) as u64;
             }
         };
         // First those that get less, so that their sum is never over both limits.
@@ -61,17 +67,19 @@ impl<K, V> Store<K, V> {
             adaptor.set_limits(limit, config.max_weight.map(|_| config.max_entries.get()));
         }
         drop(lending);
+        gone
     }
 
     /// The shard, locked, with room for an entry of this weight: if it has not enough, the others lend it some, and
-    /// the guard that comes with it keeps it from being lent on meanwhile.
+    /// the guard that comes with it keeps it from being lent on meanwhile, and is to be dropped after the shard's.
     pub(super) fn lock_for(
         &self,
         hash: u64,
         weight: u64,
-    ) -> (MutexGuard<'_, Inner<K, V>>, Option<MutexGuard<'_, ()>>) {
+    ) -> (LockedShard<'_, K, V>, Option<Lending<'_, K, V>>) {
         let shard = self.shard(hash).lock();
-        if shard.entries.admits(weight.max(1)) || weight > self.limit.load(Ordering::Relaxed) {
+        if shard.entries.admits(weight.max(1)) || weight > self.limit.load(Ordering::Relaxed).min(MAX_WEIGHT)
+        {
             return (shard, None);
         }
         drop(shard);
@@ -80,25 +88,25 @@ impl<K, V> Store<K, V> {
     }
 
     #[cold]
-    fn lend_for(&self, own: usize, weight: u64) -> MutexGuard<'_, ()> {
+    fn lend_for(&self, own: usize, weight: u64) -> Lending<'_, K, V> {
         let lending = self.lending.lock();
         // Its whole weight, if there is so much: what is in its shard already is to keep its room.
         let capacity = self.shards[own].0.lock().entries.capacity();
         let mut needed = weight.min(self.limit.load(Ordering::Relaxed).saturating_sub(capacity));
+        let mut gone = Vec::new();
         let mut lent = 0;
         // First what is free, then from whoever has most entries: one more heavy one is not to go for a light one.
         let mut take = |shard: &Locked<K, V>, most: fn(&Inner<K, V>) -> u64| {
-            let evicted = {
-                let mut shard = shard.0.lock();
-                let given = most(&shard).min(needed);
-                needed -= given;
-                lent += given;
-                let capacity = shard.entries.capacity();
-                let evicted = shard.entries.set_capacity(capacity - given);
-                shard.counts.left.size += evicted.len() as u64;
-                evicted
-            };
-            drop(evicted);
+            let mut shard = shard.0.lock();
+            let given = most(&shard).min(needed);
+            needed -= given;
+            lent += given;
+            let capacity = shard.entries.capacity();
+            let evicted = shard.entries.set_capacity(capacity - given);
+            shard.counts.left.size += evicted.len() as u64;
+            if evicted.len() > 0 {
+                gone.push(evicted);
+            }
             needed == 0
         };
         let others =
@@ -113,7 +121,7 @@ impl<K, V> Store<K, V> {
         let capacity = shard.entries.capacity();
         let _none = shard.entries.set_capacity(capacity + lent);
         drop(shard);
-        lending
+        (lending, gone)
     }
 
     /// Lets shards have their own part of the capacity again, once what needed more has gone.

@@ -176,7 +176,9 @@ impl Times {
     /// Whether an entry is neither fresh nor stale.
     pub(crate) fn is_gone(&self, extra: Option<&Extra>, expires: Nanos, now: Nanos) -> bool {
         let extra = extra.unwrap_or(&Extra::NONE);
-        now >= extra.idle || now >= expires.max(extra.at_once).max(extra.on_error)
+        // An entry may have been put in when there were idle times.
+        let is_idle = self.idle != NEVER && now >= extra.idle;
+        is_idle || now >= expires.max(extra.at_once).max(extra.on_error)
     }
 
     /// How fresh an entry is; `None` if it is gone.
