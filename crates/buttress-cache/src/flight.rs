@@ -196,3 +196,21 @@ impl<V> State<V> {
         std::mem::replace(&mut self.panicked, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_stays_as_it_has() {
+        let flight = Flight::new((), 0, 0);
+        let mut state = flight.state.lock();
+        let id = state.join(0);
+        assert!(state.end(Outcome::loaded(1)).1.is_none());
+        assert!(matches!(state.end(Outcome::Moved).1, Some(Outcome::Moved)), "handed back");
+        let (Look::Done(Outcome::Loaded { value, .. }), None) = state.look(id, Waker::noop()) else {
+            panic!("it has not ended, or otherwise");
+        };
+        assert_eq!(value, 1);
+    }
+}

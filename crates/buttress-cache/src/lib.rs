@@ -83,6 +83,8 @@ mod key;
 mod layer;
 mod load;
 mod loader;
+#[cfg(all(test, buttress_loom))]
+mod loom;
 #[cfg(test)]
 mod model;
 mod namespaces;

@@ -298,7 +298,7 @@ impl<K, V> Inner<K, V> {
             }
             Plan::Failed(..) => {
                 self.counts.hits += u64::from(ask.count);
-                self.counts.remembered += 1;
+                self.counts.remembered += u64::from(ask.count);
             }
             Plan::Lead => self.counts.misses += u64::from(ask.count),
             Plan::Wait(_) => {

@@ -72,3 +72,37 @@ impl<K: Hash + Eq, V> Store<K, V> {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{Ask, Begun};
+    use crate::{Cache, Config};
+    use std::num::NonZeroUsize;
+
+    const ASKED: Ask = Ask { count: true, apart: false, early: false };
+
+    #[test]
+    fn the_log_of_tags_is_empty_when_nothing_is_loaded() {
+        let config = Config::default().max_entries(NonZeroUsize::MIN);
+        let ends: [fn(&Cache<u8, u8>); 4] = [
+            |_| {},
+            |cache| _ = cache.invalidate(&1),
+            |cache| _ = cache.invalidate_if(|_, _| true),
+            |cache| _ = cache.insert(1, 1),
+        ];
+        for end in ends {
+            let cache: Cache<u8, u8> = Cache::new("log", config.clone());
+            let Begun::Lead(lead, _) = cache.shared.store.begin(1, ASKED, &cache.shared) else {
+                panic!("there is nothing yet");
+            };
+            cache.invalidate_tag("tag");
+            end(&cache);
+            drop(lead);
+            assert_eq!(cache.stats().loading, 0);
+            cache.invalidate_tag("tag");
+            let shard = cache.shared.store.shards[0].0.lock();
+            assert_eq!(shard.log.position(), 1, "nobody would have read the second");
+            assert_eq!(shard.log.first_hit(0, &[0]), Some(0), "the first is forgotten: it may have been any");
+        }
+    }
+}
