@@ -10,8 +10,8 @@ pub(super) struct Naive {
     window: Vec<Entry>,
     probation: Vec<Entry>,
     protected: Vec<Entry>,
-    blocks: usize,
-    counters: HashMap<[u64; 4], u32>,
+    words: usize,
+    counters: HashMap<[u64; 2], u32>,
     counted: usize,
     limit: usize,
 }
@@ -24,24 +24,21 @@ impl Naive {
             window: Vec::new(),
             probation: Vec::new(),
             protected: Vec::new(),
-            blocks: usize::max((3 * entries).div_ceil(16), 1),
+            words: if entries < 2048 { usize::clamp(4 * entries, 1, 2048) } else { entries }
+                .next_power_of_two(),
             counters: HashMap::new(),
             counted: 0,
             limit: usize::max(entries, 1) * 10,
         }
     }
 
-    /// Block, row, word of the pair, nibble of the word: one for each row.
-    fn counters(&self, hash: u64) -> Vec<[u64; 4]> {
-        let block = (u128::from(hash % (1 << 32)) * self.blocks as u128 / (1 << 32)) as u64;
+    /// Word and counter of the word: one for each row.
+    fn counters(&self, hash: u64) -> Vec<[u64; 2]> {
         let mixed = (hash ^ (hash / (1 << 32))).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ (mixed / (1 << 29))).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_be_bytes();
-        (0..4u8)
-            .map(|row| {
-                let byte = u64::from(mixed[3 - usize::from(row)]);
-                [block, row.into(), byte % 2, byte / 2 % 16]
-            })
-            .collect()
+        let mixed = (mixed ^ (mixed / (1 << 29))).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let (first, step) = (mixed / (1 << 32), mixed % (1 << 32) / 2 * 2 + 1);
+        let words = self.words as u64;
+        (0..4).map(|row| [(first + row * step) % words, 4 * row + mixed / (1 << 62)]).collect()
     }
 
     fn count(&mut self, hash: u64) {
@@ -134,12 +131,11 @@ impl super::Naive for Naive {
         if self.window.len() + self.probation.len() + self.protected.len() > self.entries {
             self.entries = usize::max(2 * self.entries, 16);
             self.limit *= 2;
-            self.blocks *= 2;
-            let old = std::mem::take(&mut self.counters);
-            for ([block, row, word, nibble], counter) in old {
-                self.counters.insert([2 * block, row, word, nibble], counter);
-                self.counters.insert([2 * block + 1, row, word, nibble], counter);
+            let old: Vec<_> = self.counters.iter().map(|(at, counter)| (*at, *counter)).collect();
+            for ([word, at], counter) in old {
+                self.counters.insert([word + self.words as u64, at], counter);
             }
+            self.words *= 2;
         }
         gone
     }
