@@ -29,7 +29,7 @@ pub struct Config {
     /// The most entries it holds. Default 10,000.
     pub max_entries: NonZeroUsize,
     /// The most that its entries weigh together, in whatever unit [`Cache::weigh`](crate::Cache::weigh) counts.
-    /// Default no limit but that on entries; the weigher is not asked then.
+    /// One entry weighs less than 2⁴⁰. Default no limit but that on entries; the weigher is not asked then.
     pub max_weight: Option<NonZeroU64>,
     /// An entry is fresh for this long after it was put in, or its load has ended; at that age it is not. Zero
     /// stores nothing, `Duration::MAX` never expires and reads no clock. Default 5 min: what is wrong in a cache
@@ -45,10 +45,10 @@ pub struct Config {
     pub jitter: Ratio,
     /// For this long after it was fresh, a value is answered at once, while one caller, or a task of
     /// [`background`](crate::CacheLayer::background), loads a newer one. Default zero.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "forever"))]
     pub stale_while_revalidate: Duration,
     /// For this long after it was fresh, a value is answered where a load has failed or takes too long. Default zero.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "forever"))]
     pub stale_if_error: Duration,
     /// Who has waited for a load this long gets a stale value, if there is one; the load goes on. Whoever runs the
     /// load itself, which is nobody with [`background`](crate::CacheLayer::background), waits for it all the same.
@@ -57,7 +57,8 @@ pub struct Config {
     pub soft_timeout: Duration,
     /// Who has waited for a load this long gets a stale value, if there is one, or else a refusal. With
     /// [`background`](crate::CacheLayer::background) the load goes on and is stored; else it ends with the one
-    /// that ran it. Default `Duration::MAX`, which is never.
+    /// that ran it. A load apart that never ends keeps its key until that is invalidated: put a timeout inside.
+    /// Default `Duration::MAX`, which is never.
     #[cfg_attr(feature = "serde", serde(with = "never"))]
     pub hard_timeout: Duration,
     /// How long a load that has failed is not tried again while there is a stale value to serve. Default 1 s.
@@ -196,38 +197,60 @@ impl fmt::Display for InvalidBeta {
 
 impl std::error::Error for InvalidBeta {}
 
-/// A time as people write it, such as `"1m 30s"`, or `"never"` for `Duration::MAX`.
+/// A time as people write it, such as `"1m 30s"`, or a word for `Duration::MAX`.
 #[cfg(feature = "serde")]
-mod never {
+mod time_or {
     use serde::de::{Error, Unexpected, Visitor};
     use serde::{Deserializer, Serializer};
     use std::fmt;
     use std::time::Duration;
 
-    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    fn write<S: Serializer>(word: &'static str, time: &Duration, to: S) -> Result<S::Ok, S::Error> {
         match *time {
-            Duration::MAX => to.serialize_str("never"),
+            Duration::MAX => to.serialize_str(word),
             time => humantime_serde::serialize(&time, to),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        struct Time;
+    fn read<'de, D: Deserializer<'de>>(word: &'static str, from: D) -> Result<Duration, D::Error> {
+        struct Time(&'static str);
         impl Visitor<'_> for Time {
             type Value = Duration;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time such as \"1m 30s\", or \"never\"")
+                write!(f, "a time such as \"1m 30s\", or \"{}\"", self.0)
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-                if text == "never" {
+                if text == self.0 {
                     return Ok(Duration::MAX);
                 }
                 let time = serde::de::value::StrDeserializer::<E>::new(text);
                 humantime_serde::deserialize(time).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
-        from.deserialize_str(Time)
+        from.deserialize_str(Time(word))
     }
+
+    macro_rules! word {
+        ($word:ident) => {
+            pub(crate) mod $word {
+                use serde::{Deserializer, Serializer};
+                use std::time::Duration;
+
+                pub(crate) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+                    super::write(stringify!($word), time, to)
+                }
+
+                pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+                    super::read(stringify!($word), from)
+                }
+            }
+        };
+    }
+
+    word!(never);
+    word!(forever);
 }
+#[cfg(feature = "serde")]
+pub(crate) use time_or::{forever, never};

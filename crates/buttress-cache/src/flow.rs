@@ -464,7 +464,17 @@ where
             lead.scatter();
             value
         }
-        (Who::Lead(lead), fate) => match lead.share(&value, fate == Fate::Failed) {
+        (Who::Lead(lead), Fate::Failed) => {
+            if let Some(slot) = slot {
+                // For the caller that started the task, should what is stale now be invalidated before it looks.
+                *slot.lock() = Some(Ok(value.clone()));
+            }
+            match lead.share(&value, true) {
+                Some(found) => return Ok(found),
+                None => value,
+            }
+        }
+        (Who::Lead(lead), _) => match lead.share(&value, false) {
             Some(found) => return Ok(found),
             None => value,
         },

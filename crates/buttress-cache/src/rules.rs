@@ -30,7 +30,8 @@ use std::time::Duration;
 pub enum Fate {
     /// It is stored, and given to all who wait for it.
     Store(Keep),
-    /// It is given to all who wait for it, and not stored.
+    /// It is given to all who wait for it, and not stored. It has no tags: also to those who began to wait after an
+    /// invalidation by tag.
     Share,
     /// It is for the caller alone: all who waited make their own calls, side by side.
     Refuse,
