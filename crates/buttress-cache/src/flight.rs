@@ -182,7 +182,8 @@ impl<V> State<V> {
             return (Wake::NOBODY, None);
         }
         // They stay in their places, from which they leave by themselves.
-        let wakers = self.waiters.iter().flatten().map(|it| it.waker.clone()).collect();
+        let mut wakers = Vec::with_capacity(self.waiters.len());
+        wakers.extend(self.waiters.iter().flatten().map(|it| it.waker.clone()));
         (Wake(wakers), None)
     }
 
