@@ -2,10 +2,11 @@
 
 use crate::keys::{AnswerKey, ToolKey};
 use buttress::Rejected;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The application's error. One `From`, and every layer fits.
@@ -80,7 +81,7 @@ impl Backend {
 
     pub(crate) async fn conversation(self, ask: Ask) -> Result<Conversation, Fault> {
         self.work(0).await?;
-        let mut conversations = self.0.conversations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut conversations = self.0.conversations.lock();
         let turns = match ask {
             Ask::Read(id) => conversations.entry(id).or_default(),
             Ask::Append(id, turn) => {

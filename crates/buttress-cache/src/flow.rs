@@ -1,11 +1,16 @@
 //! What happens to one who asks, from the first poll to the answer: the same for a layer and for `get_or_load`.
 
+mod deadlines;
+mod ends;
+
+use self::deadlines::{Deadlines, Due};
+use self::ends::{answer, error_of, failed, give_up, loaded, timed_out};
 use crate::cache::Shared;
 use crate::flight::Outcome;
 use crate::load::{Lead, OnPanic, Turn, Waiter, Who};
-use crate::rules::{Fate, Found, Served, SharedError, Terms};
+use crate::rules::{Found, Served, Terms};
 use crate::source::Source;
-use crate::store::{Ask, Begun, Patience};
+use crate::store::{Ask, Begun};
 use buttress_core::{Error, Reason, Rejected};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
@@ -15,9 +20,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Sleep, sleep};
 
 pin_project! {
     /// `K` key, `V` value, `C` source, `F` its future, `E` its error, `J` what judges its answer, `P` rules, `M` mode.
@@ -433,172 +436,5 @@ where
             let who = guard.disarm();
             Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
         }
-    }
-}
-
-/// A call has brought a value.
-fn loaded<K, V, E, J>(
-    guard: OnPanic<K, V>,
-    value: V,
-    judge: J,
-    slot: Option<Slot<V, E>>,
-) -> Result<Found<V>, Error<E>>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    J: FnOnce(&V) -> Fate,
-{
-    let fate = match guard.who() {
-        Who::Lead(_) | Who::Alone(_) => judge(&value),
-        Who::Past | Who::Write(_) => Fate::Share,
-    };
-    let value = match (guard.disarm(), fate) {
-        (Who::Lead(lead), Fate::Store(keep)) => lead.complete(value, &keep),
-        (Who::Lead(lead), Fate::Refuse) => {
-            let Some(slot) = slot else {
-                lead.scatter();
-                return Ok(Found { value, served: Served::Loaded });
-            };
-            // The caller that started the task finds it there when it is woken.
-            *slot.lock() = Some(Ok(value.clone()));
-            lead.scatter();
-            value
-        }
-        (Who::Lead(lead), Fate::Failed) => {
-            if let Some(slot) = slot {
-                // For the caller that started the task, should what is stale now be invalidated before it looks.
-                *slot.lock() = Some(Ok(value.clone()));
-            }
-            match lead.share(&value, true) {
-                Some(found) => return Ok(found),
-                None => value,
-            }
-        }
-        (Who::Lead(lead), _) => match lead.share(&value, false) {
-            Some(found) => return Ok(found),
-            None => value,
-        },
-        (Who::Alone(waiter), Fate::Failed) => match waiter.fallback() {
-            Some(found) => return Ok(found),
-            None => value,
-        },
-        _ => value,
-    };
-    Ok(Found { value, served: Served::Loaded })
-}
-
-/// A call has failed, or was never ready.
-fn failed<Req, K, V, E, P>(
-    guard: OnPanic<K, V>,
-    error: E,
-    slot: Option<Slot<V, E>>,
-    rules: &P,
-) -> Result<Found<V>, Error<E>>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    P: Terms<Req, K, V, E>,
-{
-    let (shared, remember) = match guard.who() {
-        Who::Lead(_) => (rules.share(&error), rules.remember(&error)),
-        _ => (None, None),
-    };
-    let found = match (guard.disarm(), slot) {
-        (Who::Lead(lead), None) => lead.fail(shared, remember),
-        (Who::Lead(lead), Some(slot)) => {
-            // The caller that started the task finds it there when it is woken.
-            let rejected = lead.shared().rejected(Reason::Failed);
-            *slot.lock() = Some(Err(error));
-            return lead.fail(shared, remember).ok_or(Error::Rejected(rejected));
-        }
-        (Who::Alone(waiter), _) => waiter.fallback(),
-        (Who::Past | Who::Write(_), _) => None,
-    };
-    found.ok_or(Error::Inner(error))
-}
-
-/// The time is over for one that makes a call itself.
-fn timed_out<K, V, E>(who: Who<K, V>) -> Result<Found<V>, Error<E>>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-{
-    match who {
-        Who::Lead(lead) => {
-            let rejected = lead.shared().rejected(Reason::TimedOut);
-            lead.fail(None, None).ok_or(Error::Rejected(rejected))
-        }
-        Who::Alone(waiter) => give_up(&waiter, false),
-        Who::Past | Who::Write(_) => unreachable!("what goes past a cache has no time limit"),
-    }
-}
-
-/// The time is over for one that waits.
-fn give_up<K, V, E>(waiter: &Waiter<K, V>, detach: bool) -> Result<Found<V>, Error<E>>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-{
-    if detach {
-        // Or else every later caller would wait as long as this one has.
-        waiter.detach();
-    }
-    waiter.fallback().ok_or_else(|| Error::Rejected(waiter.shared().rejected(Reason::TimedOut)))
-}
-
-fn answer<V, E>(own: Result<V, E>) -> Result<Found<V>, Error<E>> {
-    own.map(|value| Found { value, served: Served::Loaded }).map_err(Error::Inner)
-}
-
-fn error_of<Req, K, V, E, P>(rules: &P, error: Option<&SharedError>, rejected: Rejected) -> Error<E>
-where
-    P: Terms<Req, K, V, E>,
-{
-    error.and_then(|error| rules.unshare(error)).map_or(Error::Rejected(rejected), Error::Inner)
-}
-
-/// When a caller has waited long enough. Without limits there is nothing here.
-#[derive(Default)]
-struct Deadlines {
-    soft: Option<Pin<Box<Sleep>>>,
-    hard: Option<Pin<Box<Sleep>>>,
-}
-
-enum Due {
-    Not,
-    Soft,
-    Hard,
-}
-
-impl Deadlines {
-    /// Begins with the first wait; what a caller waits for later is within the same time.
-    #[inline]
-    fn start(&mut self, patience: Option<Patience>) {
-        if let Some(patience) = patience {
-            self.start_timers(patience);
-        }
-    }
-
-    #[cold]
-    fn start_timers(&mut self, Patience { soft, hard }: Patience) {
-        let timer = |time| (time != Duration::MAX).then(|| Box::pin(sleep(time)));
-        if self.soft.is_none() && self.hard.is_none() {
-            (self.soft, self.hard) = (timer(soft), timer(hard));
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Due {
-        if self.poll_hard(cx) {
-            return Due::Hard;
-        }
-        if self.soft.as_mut().is_some_and(|soft| soft.as_mut().poll(cx).is_ready()) {
-            self.soft = None;
-            return Due::Soft;
-        }
-        Due::Not
-    }
-
-    fn poll_hard(&mut self, cx: &mut Context<'_>) -> bool {
-        self.hard.as_mut().is_some_and(|hard| hard.as_mut().poll(cx).is_ready())
     }
 }

@@ -2,12 +2,14 @@
 //! files of their own, and so has the limit that holds for all shards together.
 
 mod flights;
+mod inner;
 mod invalidate;
 mod room;
 mod times;
 
 pub(crate) use flights::{Ask, Begun, Ended, Patience};
 
+use self::inner::{IsThere, Lookup, Put};
 use self::times::{Draws, Extra, Freshness, Times};
 use crate::Config;
 use crate::adaptor::Adaptor;
@@ -16,8 +18,8 @@ use crate::flight::Flight;
 use crate::policy::Policy;
 use crate::primitive::{Mutex, MutexGuard};
 use crate::rules::{Found, Keep, Served};
-use crate::setbacks::{Setback, Setbacks};
-use crate::shard::{At, Evicted, Shard};
+use crate::setbacks::Setbacks;
+use crate::shard::{At, Shard};
 use crate::stats::{Counts, Stats};
 use crate::tags;
 use foldhash::quality::RandomState;
@@ -368,209 +370,4 @@ pub(crate) enum Sought<V> {
     Early,
     /// None, or one that is stale.
     Else,
-}
-
-/// Whether a key that is not fresh has an entry all the same.
-struct IsThere(bool);
-
-/// What [`Inner::find`] finds: a value, its weight if that was asked for, and what was no longer to be there.
-struct Lookup<K, V> {
-    found: Option<(V, Freshness)>,
-    weight: Option<u64>,
-    gone: Option<(K, Stored<V>)>,
-}
-
-/// What is put in, but for its key.
-struct Put<'a, V> {
-    hash: u64,
-    value: V,
-    weight: u64,
-    keep: &'a Keep,
-    tags: &'a [u64],
-    /// How long it took to load.
-    took: Duration,
-    now: Nanos,
-}
-
-/// What an insertion has pushed out, to be dropped after the lock.
-struct Gone<K, V> {
-    _replaced: Option<(K, Stored<V>)>,
-    _evicted: Evicted<K, Stored<V>>,
-    /// What there seldom is: a value that was not stored, and a setback.
-    _rare: Option<Box<Rare<K, V>>>,
-}
-
-type Rare<K, V> = (Option<(K, V)>, Option<(K, Setback)>);
-
-impl<K, V> Inner<K, V> {
-    /// Takes a flight off the list: what it loads will not be stored.
-    fn unlist(&mut self, hash: u64, is: impl Fn(&Flight<K, V>) -> bool) -> Option<Arc<Flight<K, V>>> {
-        if self.flights.is_empty() {
-            return None;
-        }
-        let unlisted = self.flights.find_entry(hash, |flight| is(flight)).ok()?.remove().0;
-        self.trim();
-        Some(unlisted)
-    }
-
-    fn unlist_this(&mut self, flight: &Arc<Flight<K, V>>) -> Option<Arc<Flight<K, V>>> {
-        self.unlist(flight.hash, |listed| std::ptr::eq(listed, &**flight))
-    }
-
-    fn is_listed(&self, flight: &Arc<Flight<K, V>>) -> bool {
-        self.flights.find(flight.hash, |listed| Arc::ptr_eq(listed, flight)).is_some()
-    }
-
-    fn list(&mut self, flight: Arc<Flight<K, V>>) {
-        self.flights.insert_unique(flight.hash, flight, |flight| flight.hash);
-    }
-
-    /// Without loads in the air nobody reads the log.
-    fn trim(&mut self) {
-        if self.flights.is_empty() {
-            self.log.trim();
-        }
-    }
-
-    /// Keeps what an entry has beside its value.
-    fn note(&mut self, at: At, extra: Extra) {
-        if let Some(place) = self.extras.get_mut(at.index()) {
-            *place = extra;
-        } else if extra != Extra::NONE {
-            self.extras.resize(at.index() + 1, Extra::NONE);
-            self.extras[at.index()] = extra;
-        }
-    }
-
-    /// How fresh an entry is; `None` if it is gone. What a shard of which nothing special is asked does not need.
-    #[cold]
-    #[inline(never)]
-    fn judge(&mut self, at: At, expires: Nanos, now: Nanos) -> Option<Freshness> {
-        let extra = self.extras.get(at.index());
-        let freshness = self.times.judge(extra, expires, now, &mut self.draws)?;
-        if let Some(idle) = self.times.idle_from(now) {
-            let extra = extra.copied().unwrap_or(Extra::NONE);
-            self.note(at, extra.idle(idle));
-        }
-        Some(freshness)
-    }
-
-    /// Counts an answer that may be stale, and gives it if it may be given at once, or else back.
-    fn count_stale(&mut self, found: Option<(V, Freshness)>) -> (Option<Found<V>>, Option<V>) {
-        if let Some((value, Freshness::Stale { by, at_once: true })) = found {
-            self.counts.hits += 1;
-            self.counts.stale += 1;
-            return (Some(Found { value, served: Served::Stale(Duration::from_nanos(by)) }), None);
-        }
-        self.counts.misses += 1;
-        (None, found.map(|(value, _)| value))
-    }
-}
-
-impl<K, V: Clone> Inner<K, V> {
-    /// A value that is fresh, counted as a hit: what most callers find. If there is something else, says so.
-    #[inline(always)]
-    fn fresh<Q>(&mut self, hash: u64, key: &Q, now: Nanos) -> Result<(At, V), IsThere>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let at = self.entries.find(hash, |other| other.borrow() == key);
-        let Some((at, stored)) = at.and_then(|at| Some((at, self.entries.entry(at)?.1))) else {
-            return Err(IsThere(false));
-        };
-        if now >= stored.expires.get() || self.times.is_rich() {
-            return Err(IsThere(true));
-        }
-        let value = stored.value.clone();
-        self.entries.touch(at);
-        self.counts.hits += 1;
-        Ok((at, value))
-    }
-
-    /// A value that is not gone, without a count of it.
-    #[inline]
-    fn find<Q>(&mut self, hash: u64, key: &Q, now: Nanos, weigh: bool) -> Lookup<K, V>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let at = self.entries.find(hash, |other| other.borrow() == key);
-        let Some((at, expires)) = at.and_then(|at| Some((at, self.entries.entry(at)?.1.expires.get())))
-        else {
-            return Lookup { found: None, weight: None, gone: None };
-        };
-        let freshness = if now < expires && !self.times.is_rich() {
-            Some(Freshness::Fresh)
-        } else {
-            self.judge(at, expires, now)
-        };
-        let Some(freshness) = freshness else {
-            self.counts.left.expired += 1;
-            return Lookup { found: None, weight: None, gone: self.entries.remove_at(at) };
-        };
-        let value = self.entries.entry(at).map(|(_, stored)| stored.value.clone());
-        self.entries.touch(at);
-        let weight = weigh.then(|| self.entries.weight_of(at));
-        Lookup { found: value.map(|value| (value, freshness)), weight, gone: None }
-    }
-
-    /// A value that is not gone, without a trace.
-    fn peek<Q>(&self, hash: u64, key: &Q, now: Nanos) -> Option<(V, Option<Nanos>)>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let at = self.entries.find(hash, |other| other.borrow() == key)?;
-        let (_, stored) = self.entries.entry(at)?;
-        let expires = stored.expires.get();
-        if self.times.is_gone(self.extras.get(at.index()), expires, now) {
-            return None;
-        }
-        Some((stored.value.clone(), now.checked_sub(expires)))
-    }
-}
-
-impl<K: Eq, V> Inner<K, V> {
-    /// Puts a value in, if it is to be stored and its shard has room for it.
-    #[inline(always)]
-    fn put(&mut self, key: K, put: Put<'_, V>, adaptor: Option<&Adaptor>) -> (bool, Gone<K, V>) {
-        let Put { hash, value, weight, keep, tags, took, now } = put;
-        let setback = if self.setbacks.is_empty() {
-            None
-        } else {
-            self.setbacks.remove(hash, |other| *other == key).map(|setback| Box::new((None, Some(setback))))
-        };
-        let ttl = self.times.ttl(keep, &mut self.draws);
-        // What weighs nothing must still be somewhere in the policy's queues.
-        let weight = weight.max(1);
-        let is_too_heavy = !self.entries.admits(weight);
-        if ttl == 0 || is_too_heavy {
-            self.counts.too_heavy += u64::from(ttl != 0);
-            let removed = self.entries.remove(hash, |other| *other == key);
-            self.counts.left.replaced += u64::from(removed.is_some());
-            let mut rare = setback.unwrap_or_default();
-            rare.0 = Some((key, value));
-            return (false, Gone { _replaced: removed, _evicted: Evicted::NONE, _rare: Some(rare) });
-        }
-        if let Some(adaptor) = adaptor {
-            if adaptor.sampled(hash) {
-                adaptor.on_insert(hash, weight);
-            }
-            self.entries.steer(adaptor.mode());
-        }
-        let expires = now.saturating_add(ttl).max(1);
-        let stored = Stored { value, expires: NonZeroU64::new(expires).unwrap_or(NonZeroU64::MIN) };
-        let inserted = self.entries.insert(hash, key, stored, weight);
-        let extra = self.times.extra(keep, expires, took, now);
-        self.note(inserted.at, extra);
-        if self.tags.in_use() || !tags.is_empty() {
-            self.tags.set(inserted.at.index() as u32, tags);
-        }
-        self.counts.inserted += 1;
-        self.counts.left.replaced += u64::from(inserted.replaced.is_some());
-        self.counts.left.size += inserted.evicted.len() as u64;
-        let (replaced, evicted) = (inserted.replaced, inserted.evicted);
-        (true, Gone { _replaced: replaced, _evicted: evicted, _rare: setback })
-    }
 }

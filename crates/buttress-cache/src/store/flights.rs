@@ -1,7 +1,8 @@
 //! Single flight: who loads, who waits, and what may be stored. Lists of flights are beside the entries, under the
 //! same lock.
 
-use super::{Freshness, Inner, Lookup, Nanos, Put, Store, TIMELESS};
+use super::inner::{Lookup, Put};
+use super::{Freshness, Inner, Nanos, Store, TIMELESS};
 use crate::cache::Shared;
 use crate::flight::{Flight, Outcome, Wake};
 use crate::load::{Lead, Waiter};
