@@ -194,7 +194,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
     }
 
     /// Ends a flight with a value, which is stored if the flight is listed and none of its tags was invalidated
-    /// meanwhile. `put` has no tags yet.
+    /// meanwhile.
     pub(crate) fn complete(
         &self,
         flight: &Arc<Flight<K, V>>,
