@@ -38,11 +38,11 @@ pub(super) struct Put<'a, V> {
 pub(super) struct Gone<K, V> {
     _replaced: Option<(K, Stored<V>)>,
     _evicted: Evicted<K, Stored<V>>,
-    /// What there seldom is: a value that was not stored, and a setback.
+    /// What there seldom is: a value that was not stored while another went, and a setback.
     _rare: Option<Box<Rare<K, V>>>,
 }
 
-type Rare<K, V> = (Option<(K, V)>, Option<(K, Setback)>);
+type Rare<K, V> = (Option<(K, Stored<V>)>, Option<(K, Setback)>);
 
 impl<K, V> Inner<K, V> {
     /// Takes a flight off the list: what it loads will not be stored.
@@ -195,9 +195,16 @@ impl<K: Eq, V> Inner<K, V> {
             self.counts.too_heavy += u64::from(ttl != 0);
             let removed = self.entries.remove(hash, |other| *other == key);
             self.counts.left.replaced += u64::from(removed.is_some());
-            let mut rare = setback.unwrap_or_default();
-            rare.0 = Some((key, value));
-            return (false, Gone { _replaced: removed, _evicted: Evicted::NONE, _rare: Some(rare) });
+            let unstored = Some((key, Stored { value, expires: NonZeroU64::MIN }));
+            let (replaced, rare) = match removed {
+                None => (unstored, setback),
+                removed => {
+                    let mut rare = setback.unwrap_or_default();
+                    rare.0 = unstored;
+                    (removed, Some(rare))
+                }
+            };
+            return (false, Gone { _replaced: replaced, _evicted: Evicted::NONE, _rare: rare });
         }
         if let Some(adaptor) = adaptor {
             if adaptor.sampled(hash) {
