@@ -71,12 +71,13 @@ fn the_limit_on_entries_holds_for_every_policy_and_any_number_of_shards() {
 fn one_entry_may_weigh_as_much_as_the_whole_cache_and_no_more() {
     for policy in POLICIES {
         let cache = weighed(5000, 5000, policy);
-        for key in 0..4000 {
+        // So few that no shard is full, however the keys fall.
+        for key in 0..3000 {
             cache.insert(key, 1);
         }
         assert!(!cache.insert(10_000, 5001));
         let stats = cache.stats();
-        assert_eq!((stats.too_heavy, stats.entries, stats.left.size), (1, 4000, 0), "it evicts nobody");
+        assert_eq!((stats.too_heavy, stats.entries, stats.left.size), (1, 3000, 0), "it evicts nobody");
         assert!(cache.insert(10_001, 5000), "{policy:?}");
         assert_eq!(
             (cache.get(&10_001).map(Found::into_value), cache.stats().weight),
