@@ -17,6 +17,8 @@ use std::task::Waker;
 pub(crate) struct Flight<K, V> {
     pub(crate) key: K,
     pub(crate) hash: u64,
+    /// It is for those whom what is there does not satisfy, however fresh: who takes over loads it all the same.
+    pub(crate) reload: bool,
     pub(crate) state: Mutex<State<V>>,
 }
 
@@ -86,7 +88,7 @@ impl<K, V> Flight<K, V> {
     pub(crate) fn new(key: K, hash: u64, start: u64) -> Self {
         let waiters = VecDeque::new();
         let state = State { outcome: None, start, waiters, first: 0, heir: None, panicked: false };
-        Self { key, hash, state: Mutex::new(state) }
+        Self { key, hash, reload: false, state: Mutex::new(state) }
     }
 }
 

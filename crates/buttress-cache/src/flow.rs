@@ -397,7 +397,7 @@ where
         Outcome::Moved => {
             let shared = Arc::clone(waiter.shared());
             drop(waiter);
-            let ask = Ask { count: false, apart: false, early: false };
+            let ask = Ask { count: false, apart: false, early: false, reload: false };
             Next::State(State::Begin { begin: Some(Begin { shared, key, source, ask }) })
         }
     }

@@ -79,6 +79,9 @@ mod flight;
 mod flow;
 pub mod future;
 mod glob;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod key;
 mod layer;
 mod load;

@@ -61,15 +61,20 @@ impl<K, V> Lead<K, V> {
 impl<K: Hash + Eq + Clone, V: Clone> Lead<K, V> {
     /// Ends the flight with a value, and stores it if it may still be stored.
     pub(crate) fn complete(self, value: V, keep: &Keep) -> V {
+        self.store(&value, keep);
+        value
+    }
+
+    /// As [`complete`](Self::complete), and says whether it is stored now.
+    pub(crate) fn store(self, value: &V, keep: &Keep) -> bool {
         self.end_by(|lead| {
             let Lead { shared, flight, began, .. } = lead;
-            let weight = shared.weigh(&flight.key, &value);
+            let weight = shared.weigh(&flight.key, value);
             let (key, stored) = (flight.key.clone(), value.clone());
-            let wake = shared.store.complete(flight, key, stored, weight, keep, *began);
+            let ended = shared.store.complete(flight, key, stored, weight, keep, *began);
             shared.keep_swept();
-            ((), wake)
-        });
-        value
+            ended
+        })
     }
 
     /// Ends the flight with an answer that is not stored; where it is a failure, gives what to serve in its place.
@@ -143,6 +148,11 @@ impl<K, V> Waiter<K, V> {
 
     pub(crate) fn shared(&self) -> &Arc<Shared<K, V>> {
         &self.shared
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn key(&self) -> &K {
+        &self.flight.key
     }
 
     /// Whether a load of this flight has panicked.

@@ -263,7 +263,7 @@ where
     }
 }
 
-const ASKED: Ask = Ask { count: true, apart: false, early: false };
+const ASKED: Ask = Ask { count: true, apart: false, early: false, reload: false };
 
 /// What came of [`Cache::warm`].
 #[derive(Debug)]

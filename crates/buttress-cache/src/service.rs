@@ -90,7 +90,7 @@ impl<S: Clone, K, V, F, P: Clone, M> Cached<S, K, V, F, P, M> {
         key: K,
         early: bool,
     ) -> ResponseFuture<K, V, Serve<S, Req>, G, E, J, P, M> {
-        let ask = Ask { count: true, apart: false, early };
+        let ask = Ask { count: true, apart: false, early, reload: false };
         let shared = Arc::clone(&self.cache.shared);
         ResponseFuture::asked(Flow::ask(shared, key, self.source(request), self.rules.clone(), ask))
     }

@@ -260,6 +260,30 @@ impl<K: Hash + Eq, V> Store<K, V> {
         found
     }
 
+    /// A value of `key`, for one who knows better what is fresh. `is_hit` says whether it is counted as a hit, and if so,
+    /// whether as a stale one; it runs under the shard's lock.
+    #[cfg(feature = "http")]
+    pub(crate) fn look<Q>(&self, key: &Q, is_hit: impl FnOnce(&V) -> Option<bool>) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        let (hash, now) = (self.hash(key), self.now());
+        let sampling = self.sampling(hash);
+        let mut shard = self.shard(hash).lock();
+        let Lookup { found, weight, gone } = shard.find(hash, key, now, sampling.is_some());
+        let is_hit = found.as_ref().and_then(|(value, _)| is_hit(value));
+        shard.counts.hits += u64::from(is_hit.is_some());
+        shard.counts.stale += u64::from(is_hit == Some(true));
+        drop(shard);
+        drop(gone);
+        if let (Some(adaptor), Some(_)) = (sampling, is_hit) {
+            adaptor.on_get(hash, weight);
+        }
+        found.map(|(value, _)| value)
+    }
+
     /// A fresh value of `key`, for a caller that does not stop here if there is none: nothing is counted then.
     #[inline]
     pub(crate) fn seek<Q>(&self, key: &Q) -> Sought<V>

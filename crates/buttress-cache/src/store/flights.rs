@@ -22,6 +22,8 @@ pub(crate) struct Ask {
     pub(crate) apart: bool,
     /// Whether it has drawn an early refresh.
     pub(crate) early: bool,
+    /// Whether nothing that is there satisfies it: it leads, or waits for what is loaded.
+    pub(crate) reload: bool,
 }
 
 /// How long a caller waits.
@@ -138,9 +140,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         shard.count(&plan, ask);
         let begun = match plan {
             Plan::Answer(found) => Begun::Answer(found),
-            Plan::Refresh(found) => Begun::Refresh(found, shard.lead(key, hash, now, shared)),
+            Plan::Refresh(found) => Begun::Refresh(found, shard.lead(key, hash, now, shared, ask.reload)),
             Plan::Failed(error, until) => Begun::Failed(error, Duration::from_nanos(until - now)),
-            Plan::Lead => Begun::Lead(shard.lead(key, hash, now, shared), shard.times.patience()),
+            Plan::Lead => Begun::Lead(shard.lead(key, hash, now, shared, ask.reload), shard.times.patience()),
             Plan::Wait(flight) => {
                 let id = flight.state.lock().join(shard.log.position());
                 Begun::Wait(Waiter::new(Arc::clone(shared), flight, id), key, shard.times.patience())
@@ -165,7 +167,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         }
         // What is stale is dropped at the end, after the locks.
         let mut found = shard.peek(flight.hash, &flight.key, now);
-        let fresh = found.take_if(|(_, stale)| stale.is_none());
+        let fresh = found.take_if(|(_, stale)| stale.is_none() && !flight.reload);
         let is_listed = shard.is_listed(flight);
         let younger =
             !is_listed && shard.flights.find(flight.hash, |other| other.key == flight.key).is_some();
@@ -194,7 +196,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
     }
 
     /// Ends a flight with a value, which is stored if the flight is listed and none of its tags was invalidated
-    /// meanwhile.
+    /// meanwhile. Says whether it is stored.
     pub(crate) fn complete(
         &self,
         flight: &Arc<Flight<K, V>>,
@@ -203,7 +205,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         weight: u64,
         keep: &Keep,
         began: Nanos,
-    ) -> Wake {
+    ) -> (bool, Wake) {
         let tags = self.tags_of(keep);
         let now = self.now_for(keep);
         let (mut shard, lending) = self.lock_for(flight.hash, weight);
@@ -212,12 +214,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         let for_waiters = state.has_waiters().then(|| value.clone());
         let invalidated = shard.log.first_hit(state.start, &tags);
         let unlisted = shard.unlist_this(flight);
-        let (mut gone, mut unstored) = (None, None);
+        let (mut gone, mut unstored, mut is_stored) = (None, None, false);
         if unlisted.is_some() && invalidated.is_none() {
             // What began when nothing depended on the time has no beginning, and took none.
             let took = Duration::from_nanos(if began > TIMELESS { now.saturating_sub(began) } else { 0 });
             let put = Put { hash: flight.hash, value, weight, keep, tags: &tags, took, now };
-            gone = Some(shard.put(key, put, self.adaptor.as_ref()));
+            let put = shard.put(key, put, self.adaptor.as_ref());
+            is_stored = put.0;
+            gone = Some(put.1);
         } else {
             unstored = Some((key, value));
         }
@@ -226,7 +230,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         let (wake, unused) = state.end(outcome);
         drop((state, shard, lending));
         drop((unlisted, gone, unstored, unused));
-        wake
+        (is_stored, wake)
     }
 
     /// Ends a flight whose answer is not stored. Where it is a failure, gives what can be served in its place, which is
@@ -284,9 +288,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
 }
 
 impl<K, V> Inner<K, V> {
-    fn lead(&mut self, key: K, hash: u64, now: Nanos, shared: &Arc<Shared<K, V>>) -> Lead<K, V> {
+    fn lead(
+        &mut self,
+        key: K,
+        hash: u64,
+        now: Nanos,
+        shared: &Arc<Shared<K, V>>,
+        reload: bool,
+    ) -> Lead<K, V> {
         self.counts.loads += 1;
-        let flight = Arc::new(Flight::new(key, hash, self.log.position()));
+        let flight = Arc::new(Flight { reload, ..Flight::new(key, hash, self.log.position()) });
         self.list(Arc::clone(&flight));
         Lead::new(Arc::clone(shared), flight, now)
     }
@@ -345,12 +356,15 @@ impl<K: Eq, V: Clone> Inner<K, V> {
         now: Nanos,
     ) -> Plan<K, V> {
         // What most callers find comes first.
-        if let (Some((_, Freshness::Fresh)), false) = (&found, ask.early) {
+        if let (Some((_, Freshness::Fresh)), false) = (&found, ask.early || ask.reload) {
             if let Some((value, _)) = found.take() {
                 return Plan::Answer(Found { value, served: Served::Hit });
             }
         }
         let listed = self.flights.find(hash, |flight| flight.key == *key);
+        if ask.reload {
+            return listed.map_or(Plan::Lead, |flight| Plan::Wait(Arc::clone(flight)));
+        }
         let setback = self.setbacks.find(hash, |other| other == key, now);
         let is_tried = listed.is_some() || setback.is_some();
         let served = match found {

@@ -79,7 +79,7 @@ mod tests {
     use crate::{Cache, Config};
     use std::num::NonZeroUsize;
 
-    const ASKED: Ask = Ask { count: true, apart: false, early: false };
+    const ASKED: Ask = Ask { count: true, apart: false, early: false, reload: false };
 
     #[test]
     fn the_log_of_tags_is_empty_when_nothing_is_loaded() {

@@ -1,0 +1,112 @@
+//! Invalidations, and that they are final.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_write_invalidates_its_uri_and_what_it_names_of_the_same_origin() {
+    let origin = Origin::new(|request, _| match request.method().as_str() {
+        "POST" if request.uri().path() == "/fails" => Reply::new("").status(500),
+        "POST" => Reply::new("Location: /made | Content-Location: http://b.test/other"),
+        _ => Reply::new("Cache-Control: max-age=60 | Vary: A").data("page"),
+    });
+    let cache = cache();
+    let site = site(&cache, &origin);
+    let paths = ["/", "/ | A: 1", "/made", "/other", "/fails"];
+    for path in paths {
+        get(&site, path).await;
+    }
+    assert_eq!(get(&site, "POST /fails").await.status, 500);
+    assert_eq!(get(&site, "POST /").await.cache(), "edge; fwd=method");
+    let mut hits = Vec::new();
+    for path in paths {
+        hits.push(get(&site, path).await.is_hit());
+    }
+    assert_eq!(hits, [false, false, false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_dropped_or_fails_invalidates_its_uri() {
+    let gate = Gate::new();
+    for reply in [Reply::new("").gate(&gate), Reply::failed()] {
+        let origin = Origin::always(Reply::new(FRESH).data("page"));
+        let site = site(&cache(), &origin);
+        get(&site, "/").await;
+        origin.now(reply);
+        let write = tokio::time::timeout(SECOND, head(&site, "DELETE /")).await;
+        assert!(!matches!(write, Ok(Ok(_))));
+        origin.now(Reply::new(FRESH).data("new"));
+        assert_eq!(get(&site, "/").await.body(), "new");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_are_purged_by_uri_tag_prefix_and_all_together() {
+    let origin = Origin::new(|request, _| {
+        let tag = request.uri().path().trim_start_matches('/').replace('/', "-");
+        Reply::new(&format!("{FRESH} | Cache-Tag: all, t-{tag} | Vary: A")).data("page")
+    });
+    type Purge = fn(&HttpCache);
+    let rows: [(Purge, [bool; 3]); 7] = [
+        (|cache| _ = cache.purge("http://a.test/a"), [false, true, true]),
+        (|cache| _ = cache.purge("HTTP://A.test:80/a"), [false, true, true]),
+        (|cache| _ = cache.purge("http://b.test/a"), [true, true, true]),
+        (|cache| _ = cache.purge_tag("t-a-b"), [true, false, true]),
+        (|cache| _ = cache.purge_tag("all"), [false, false, false]),
+        (|cache| _ = cache.purge_prefix("http://a.test/a"), [false, false, true]),
+        (|cache| _ = cache.purge_all(), [false, false, false]),
+    ];
+    // Whether it is there, or still on its way.
+    for stored in [true, false] {
+        for (index, (purge, hits)) in rows.into_iter().enumerate() {
+            let cache = cache();
+            let site = site(&cache, &origin);
+            let paths = ["/a", "/a/b", "/c"];
+            let mut bodies = Vec::new();
+            for path in paths {
+                let response = head(&site, path).await.unwrap();
+                if stored { drop(read(response).await) } else { bodies.push(response) }
+            }
+            purge(&cache);
+            for body in bodies {
+                assert_eq!(read(body).await.body(), "page");
+            }
+            for (path, hit) in paths.into_iter().zip(hits) {
+                // What is on its way cannot be asked for its tag's sake alone: it is asked when it has come.
+                assert_eq!(get(&site, path).await.is_hit(), hit, "{path} after {index}, stored {stored}");
+            }
+            assert_eq!(cache.stats().loading, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_alone_is_purged_by_host() {
+    let origin = Origin::always(Reply::new(FRESH).data("page"));
+    let cache = cache();
+    let mut site = site(&cache, &origin);
+    for purge in ["https://a.test/x", "//a.test/x"] {
+        let mut request = request("/x | Host: a.test");
+        *request.uri_mut() = "/x".parse().unwrap();
+        read(site.ready().await.unwrap().call(request).await.unwrap()).await;
+        assert_eq!(cache.purge(purge), 1, "{purge}");
+    }
+    assert_eq!(cache.purge("no uri at all"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_304_stores_nothing_that_was_purged_meanwhile() {
+    let gate = Gate::new();
+    let origin = Origin::always(Reply::new("Cache-Control: max-age=60 | ETag: \"a\"").data("page"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new("Cache-Control: max-age=60 | ETag: \"a\"").status(304).gate(&gate));
+    let client = spawn(&site, "/");
+    settle().await;
+    cache.purge("http://a.test/");
+    gate.open_for_all();
+    let got = client.await.unwrap();
+    assert_eq!((got.body(), got.cache()), ("page", "edge; fwd=stale; fwd-status=304; ttl=60"));
+    assert_eq!(cache.stats().entries, 0);
+}

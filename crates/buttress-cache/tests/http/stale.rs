@@ -1,0 +1,138 @@
+//! Validation, and what is served stale.
+
+use super::*;
+
+const TAGGED: &str = "Cache-Control: max-age=60 | ETag: \"a\" | X: 1";
+
+#[tokio::test(start_paused = true)]
+async fn a_304_freshens_what_is_stored() {
+    let origin = Origin::always(Reply::new(TAGGED).data("page"));
+    let site = site(&cache(), &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new("Cache-Control: max-age=60 | ETag: \"a\" | X: 2").status(304));
+    let got = get(&site, "/ | If-None-Match: \"other\"").await;
+    assert_eq!((got.status, got.body(), got.header("x")), (200, "page", "2"));
+    assert_eq!(got.cache(), "edge; fwd=stale; fwd-status=304; ttl=60; stored");
+    assert_eq!((&origin.last()["if-none-match"], origin.calls()), (&HeaderValue::from_static("\"a\""), 2));
+    let again = get(&site, "/").await;
+    assert!(again.is_hit() && again.header("x") == "2");
+    advance(SECOND * 61).await;
+    let got = get(&site, "/ | If-None-Match: \"a\"").await;
+    assert_eq!((got.status, got.body()), (304, ""));
+    assert_eq!(origin.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_response_takes_the_place_of_the_stored_one() {
+    let origin = Origin::new(|_, n| Reply::new(TAGGED).data(&n.to_string()));
+    let site = site(&cache(), &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    let got = get(&site, "/").await;
+    assert_eq!((got.body(), got.cache()), ("2", "edge; fwd=stale; stored"));
+    assert_eq!(get(&site, "/").await.body(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_response_is_served_in_place_of_an_error_and_no_longer_than_it_says() {
+    for (failure, told) in [
+        (Reply::failed(), "edge; fwd=stale; ttl=-1; detail=stale-if-error"),
+        (Reply::new("").status(503), "edge; fwd=stale; fwd-status=503; ttl=-1; detail=stale-if-error"),
+    ] {
+        let origin = Origin::always(Reply::new("Cache-Control: max-age=60, stale-if-error=10").data("page"));
+        let site = site(&cache(), &origin);
+        get(&site, "/").await;
+        origin.now(failure.clone());
+        advance(SECOND * 61).await;
+        for asked in ["/", "HEAD /", "/ | Range: bytes=0-1"] {
+            let got = get(&site, asked).await;
+            assert_eq!(got.cache(), told, "{asked}");
+            assert!(got.status == 200 || got.status == 206);
+        }
+        advance(SECOND * 10).await;
+        match head(&site, "/").await {
+            Ok(response) => assert_eq!(response.status(), 503),
+            Err(error) => assert_eq!(error, Error::Inner("down")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn must_revalidate_lets_nothing_stale_out() {
+    let fields = "Cache-Control: max-age=60, must-revalidate, stale-if-error=99, stale-while-revalidate=99 | ETag: \"a\"";
+    let origin = Origin::always(Reply::new(fields).data("page"));
+    let site = site(&cache(), &origin);
+    get(&site, "/").await;
+    origin.now(Reply::new("").status(500));
+    advance(SECOND * 61).await;
+    assert_eq!(get(&site, "/ | Cache-Control: max-stale").await.status, 500);
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_stale_is_served_that_was_invalidated_meanwhile() {
+    let gate = Gate::new();
+    let origin =
+        Origin::always(Reply::new("Cache-Control: max-age=60, stale-if-error=99 | ETag: \"a\"").data("old"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new("").status(503).gate(&gate));
+    let clients = [spawn(&site, "/"), spawn(&site, "/")];
+    settle().await;
+    cache.purge("http://a.test/");
+    gate.open_for_all();
+    for client in clients {
+        assert_eq!(client.await.unwrap().status, 503);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_revalidates_here_while_the_others_are_served_stale() {
+    let gate = Gate::new();
+    let fields = "Cache-Control: max-age=60, stale-while-revalidate=30";
+    let origin = Origin::always(Reply::new(fields).data("old"));
+    let site = site(&cache(), &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new(fields).gate(&gate).data("new"));
+    let first = spawn(&site, "/");
+    settle().await;
+    for asked in ["/", "/", "HEAD /"] {
+        let got = get(&site, asked).await;
+        assert_eq!(got.cache(), "edge; hit; ttl=-1", "{asked}");
+    }
+    gate.open();
+    let first = first.await.unwrap();
+    assert_eq!((first.body(), first.cache()), ("new", "edge; fwd=stale; stored"));
+    assert_eq!(get(&site, "/").await.body(), "new");
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_newer_and_not_stored_ends_what_was() {
+    let origin = Origin::always(Reply::new("Cache-Control: max-age=60, stale-if-error=999").data("old"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new("Cache-Control: no-store").status(404));
+    assert_eq!(get(&site, "/").await.status, 404);
+    assert_eq!(cache.stats().entries, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_tells_of_another_response_ends_the_stored_one() {
+    let origin = Origin::always(Reply::new("Cache-Control: max-age=60 | ETag: \"a\"").data("old"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    get(&site, "HEAD /").await;
+    assert_eq!(cache.stats().entries, 1);
+    origin.now(Reply::new("Cache-Control: max-age=60 | ETag: \"b\""));
+    get(&site, "HEAD /").await;
+    assert_eq!(cache.stats().entries, 0);
+}
