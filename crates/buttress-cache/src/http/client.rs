@@ -153,7 +153,7 @@ fn entry(
     })
 }
 
-/// An entry, without a trace.
+/// An entry, without a count of it.
 pub(crate) fn peek(cache: &HttpCache, key: &HttpKey) -> Option<Entry> {
     cache.cache().shared.store.look(key, |_| None)
 }

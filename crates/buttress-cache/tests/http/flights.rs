@@ -153,3 +153,35 @@ async fn who_has_waited_long_enough_asks_for_itself() {
     assert_eq!(leader.await.unwrap().body(), "ab");
     assert_eq!(get(&site, "/").await.body(), "own", "what was given up is not stored");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_origin_is_its_callers_own_and_the_next_one_follows() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let origin = Origin::new(move |_, n| {
+        assert!(n > 1, "as told");
+        Reply::new(FRESH).gate(&opened).data("page")
+    });
+    let cache = cache();
+    let site = site(&cache, &origin);
+    assert!(spawn(&site, "/").await.unwrap_err().is_panic());
+    assert_eq!(cache.stats().loading, 0);
+    let clients = [spawn(&site, "/"), spawn(&site, "/")];
+    settle().await;
+    gate.open();
+    for client in clients {
+        assert_eq!(client.await.unwrap().body(), "page");
+    }
+    assert_eq!(origin.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn surrogates_say_so_where_that_is_enabled() {
+    let options = HttpOptions::default().surrogate_control(true);
+    let cache = HttpCache::new("edge", Config::default(), options);
+    let origin = Origin::always(Reply::new("Surrogate-Control: max-age=60").data("page"));
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    assert_eq!(origin.last()["surrogate-capability"], "buttress=\"Surrogate/1.0\"");
+    assert!(get(&site, "/").await.is_hit());
+}

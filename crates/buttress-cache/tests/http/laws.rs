@@ -29,8 +29,8 @@ fn answer(_: Request<()>) -> Response<Empty<Bytes>> {
 
 #[test]
 fn a_cache_keeps_the_laws_of_deferring_layers() {
-    laws::deferring!(layer(), request: of, respond: answer, allocations: 10);
-    laws::deferring!(layer().background(), request: of, respond: answer, allocations: 10);
+    laws::deferring!(layer(), request: of, respond: answer, allocations: 7);
+    laws::deferring!(layer().background(), request: of, respond: answer, allocations: 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -110,3 +110,64 @@ async fn a_304_stores_nothing_that_was_purged_meanwhile() {
     assert_eq!((got.body(), got.cache()), ("page", "edge; fwd=stale; fwd-status=304; ttl=60"));
     assert_eq!(cache.stats().entries, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_before_the_head_of_what_varies_is_final() {
+    type Purge = fn(&HttpCache) -> u64;
+    let rows: [Purge; 4] = [
+        |cache| cache.purge("http://a.test/"),
+        |cache| cache.purge_tag("all"),
+        |cache| cache.purge_prefix("http://a.test/"),
+        HttpCache::purge_all,
+    ];
+    for (index, purge) in rows.into_iter().enumerate() {
+        let (gate, body) = (Gate::new(), Gate::new());
+        let reply = Reply::new("Cache-Control: max-age=60 | Vary: A | Cache-Tag: all");
+        let origin = Origin::always(reply.gate(&gate).data("old").wait(&body));
+        let cache = cache();
+        let site = site(&cache, &origin);
+        let client = spawn(&site, "/");
+        settle().await;
+        purge(&cache);
+        gate.open();
+        settle().await;
+        let late = spawn(&site, "/");
+        settle().await;
+        // Whether it has the tag, nobody knows before it has come.
+        assert_eq!(origin.calls(), if index == 1 { 1 } else { 2 }, "{index}");
+        body.open_for_all();
+        assert_eq!(client.await.unwrap().body(), "old");
+        assert_eq!(cache.stats().entries, 0, "{index}");
+        gate.open_for_all();
+        assert_eq!(late.await.unwrap().body(), "old");
+        assert_eq!(
+            origin.calls(),
+            2,
+            "who comes after the purge is not answered by what came before: {index}"
+        );
+        assert!(get(&site, "/").await.is_hit());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_after_a_purge_does_not_validate_what_is_gone() {
+    let gate = Gate::new();
+    let origin = Origin::always(Reply::new("Cache-Control: max-age=60 | ETag: \"a\"").data("old"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new(FRESH).gate(&gate).data("new"));
+    let leader = spawn(&site, "/");
+    settle().await;
+    let other = spawn(&site, "/");
+    settle().await;
+    cache.purge("http://a.test/");
+    leader.abort();
+    settle().await;
+    assert!(!origin.last().contains_key("if-none-match"));
+    gate.open();
+    let other = other.await.unwrap();
+    assert_eq!((other.body(), other.cache()), ("new", "edge; fwd=miss; stored"));
+    assert!(get(&site, "/").await.is_hit(), "its load began after the purge");
+}

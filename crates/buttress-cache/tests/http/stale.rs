@@ -136,3 +136,39 @@ async fn a_head_that_tells_of_another_response_ends_the_stored_one() {
     get(&site, "HEAD /").await;
     assert_eq!(cache.stats().entries, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_304_that_forbids_to_store_is_the_last_answer_from_it() {
+    let origin = Origin::always(Reply::new(TAGGED).data("page"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new("Cache-Control: no-store | ETag: \"a\"").status(304));
+    let got = get(&site, "/").await;
+    assert_eq!((got.status, got.body()), (200, "page"));
+    assert_eq!(got.cache(), "edge; fwd=stale; fwd-status=304; ttl=0");
+    assert_eq!((cache.stats().entries, cache.stats().loading), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revalidation_that_is_dropped_is_followed_and_not_answered_by_what_is_stale() {
+    let gate = Gate::new();
+    let origin = Origin::always(Reply::new(TAGGED).data("old"));
+    let site = site(&cache(), &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::new(TAGGED).gate(&gate).data("new"));
+    let leader = spawn(&site, "/");
+    settle().await;
+    let others = [spawn(&site, "/"), spawn(&site, "/")];
+    settle().await;
+    leader.abort();
+    settle().await;
+    assert_eq!(origin.calls(), 3);
+    gate.open();
+    for other in others {
+        assert_eq!(other.await.unwrap().body(), "new");
+    }
+    assert_eq!(origin.calls(), 3);
+}
