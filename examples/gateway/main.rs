@@ -11,6 +11,10 @@
 //! curl localhost:5057/chaos --json '{"mode": "fail"}'      # or "stall", or "ok"
 //! for i in 1 2 3 4 5 6; do curl -i localhost:5057/memories; done
 //! curl localhost:5057/status
+//!
+//! curl -i localhost:5057/memories/1      # twice: `cache-status` says that the second is a hit, and so it is while
+//!                                        # the upstream fails, for ten minutes
+//! curl localhost:5057/cache/purge --json '{"uri": "/memories/1"}'
 //! ```
 //!
 //! It is a template for what stands *behind* something that faces clients: it bounds neither the number of connections
@@ -20,6 +24,7 @@
 //! right, until the breaker lets a probe through; the upstream's own address, printed at the start, always
 //! takes one.
 
+mod admin;
 mod chaos;
 mod memories;
 mod problem;
@@ -28,9 +33,8 @@ mod stack;
 mod status;
 mod upload;
 
-use axum::routing::get;
+use axum::Router;
 use axum::serve::{ListenerExt, TapIo};
-use axum::{Json, Router};
 use buttress::{Inspect, breaker};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -43,7 +47,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -82,6 +85,15 @@ struct Args {
     /// The longest that the breaker stays open
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     open_max: Duration,
+    /// Mebibytes of responses to keep; 0 turns the cache off
+    #[arg(long, value_name = "COUNT", default_value = "256", value_parser = clap::value_parser!(u64).range(..1 << 20))]
+    cache_mib: u64,
+    /// How long a response may be served past its time while the upstream fails, unless it says so itself
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    stale_if_error: Duration,
+    /// Where to serve /status and /cache/purge in place of the address that clients use; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
     /// How long requests in flight may take to end after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     drain: Duration,
@@ -138,9 +150,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), String> {
-    let cannot_listen = |error: io::Error| format!("cannot listen on {}: {error}", args.listen);
-    let listener = TcpListener::bind(args.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = listen(args.listen).await?;
+    let admin = match args.admin {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let mut stop = Stop::listen().map_err(|error| format!("cannot wait for signals: {error}"))?;
 
     let (upstream, memories) = match &args.upstream {
@@ -151,17 +165,22 @@ async fn run(args: Args) -> Result<(), String> {
         }
     };
     let about = if memories.is_some() { " (embedded)" } else { "" };
-    let ready = format!("gateway on http://{address}, upstream {upstream}{about}");
+    let mut ready = format!("gateway on http://{address}, upstream {upstream}{about}");
 
     let (service, mut parts) = stack::stack(&args, upstream);
-    parts.extend(memories.clone().map(|memories| Box::new(memories) as Box<dyn Inspect>));
-    let parts = Arc::new(parts);
-    let router = Router::new()
-        .route("/status", get(async move || Json(status::of(&parts))))
-        .fallback_service(service)
-        .into_make_service_with_connect_info::<SocketAddr>();
+    parts.shown.extend(memories.clone().map(|memories| Box::new(memories) as Box<dyn Inspect>));
+    let mut router = Router::new().fallback_service(service);
+    match admin {
+        None => router = router.merge(admin::router(parts)),
+        Some((listener, address)) => {
+            ready += &format!(", admin on http://{address}");
+            // It ends with the process: it shows how the rest drains.
+            tokio::spawn(axum::serve(without_delay(listener), admin::router(parts)).into_future());
+        }
+    }
 
     let (drain, draining) = oneshot::channel();
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(without_delay(listener), router)
         .with_graceful_shutdown(async { draining.await.unwrap_or_default() });
     let mut server = tokio::spawn(server.into_future());
@@ -186,6 +205,14 @@ async fn run(args: Args) -> Result<(), String> {
         () = stop.asked() => log("stopped at once"),
     }
     Ok(())
+}
+
+/// Listens on `address`, and says which one that is if its port was 0.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let cannot_listen = |error: io::Error| format!("cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(address).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    Ok((listener, address))
 }
 
 /// Waits for Ctrl-C and SIGTERM, from the moment it is made.

@@ -6,7 +6,8 @@
 //! | `POST /memories` `{"content": "..", "tags": [".."]}` | 201, `Location`, the memory |
 //! | `GET /memories?limit=20&after=0` | a page in the order they were made, and `next` |
 //! | `GET /memories?q=text` | the same, only those that contain the text |
-//! | `GET`, `PUT`, `DELETE /memories/{id}` | 200, 200, 204 |
+//! | `GET /memories/{id}` | the memory; with its `ETag` in `If-None-Match` 304. It may be cached: fresh for 5 s, served while it is asked for anew for 30 s, and for 10 min if that fails |
+//! | `PUT`, `DELETE /memories/{id}` | 200, 204 |
 //! | `POST /chaos` `{"mode": "fail"}`, `"stall"` or `"ok"` | the mode; see [`crate::chaos`] |
 
 use crate::chaos::{self, Chaos};
@@ -18,12 +19,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use buttress::{Inspect, Metric, Name, Sink};
-use http::StatusCode;
-use http::header::LOCATION;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, StatusCode};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::future::IntoFuture;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -242,14 +244,29 @@ async fn list(
 async fn read(
     State(store): State<Store>,
     id: Result<Path<i64>, PathRejection>,
-) -> Result<Json<Memory>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let Path(id) = id?;
     let found = store.run(move |db| {
         let mut select =
             db.prepare_cached("SELECT id, content, tags, created, updated FROM memories WHERE id = :id")?;
         select.query_row(named_params! { ":id": id }, |row| Memory::try_from(row)).optional()
     });
-    found.await?.map(Json).ok_or_else(|| unknown(id))
+    let memory = found.await?.ok_or_else(|| unknown(id))?;
+    let body = json!(memory).to_string();
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let etag = format!("\"{:016x}\"", hasher.finish());
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    let about = [
+        (CACHE_CONTROL, "max-age=5, stale-while-revalidate=30, stale-if-error=600".to_owned()),
+        (ETAG, etag),
+        (HeaderName::from_static("cache-tag"), "memories".to_owned()),
+    ];
+    if known {
+        return Ok((StatusCode::NOT_MODIFIED, about).into_response());
+    }
+    Ok((about, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 async fn replace(

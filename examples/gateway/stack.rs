@@ -2,26 +2,38 @@
 
 use crate::proxy::{self, Upstream};
 use crate::{Args, problem};
+use axum::body::Body;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::Request;
 use axum::response::Response;
 use buttress::breaker::{self, BreakerLayer};
+use buttress::cache;
+use buttress::cache::http::{Heuristic, HttpCache, HttpCacheLayer, HttpOptions};
 use buttress::http::ServerErrors;
 use buttress::limit::TimeoutLayer;
 use buttress::{Classify, Inspect, Outcome};
 use std::convert::Infallible;
+use std::num::{NonZeroU64, NonZeroUsize};
+use tower::util::MapResponseLayer;
 use tower::{Service, ServiceBuilder};
 
 /// What a request can fail with between its first layer and the upstream.
 pub(crate) type Error = buttress::Error<hyper_util::client::legacy::Error>;
 
-/// The way of a request, outermost layer first, and the parts of it that `/status` shows.
+/// The parts that `/status` shows, and that can be told to do something.
+pub(crate) struct Parts {
+    pub(crate) shown: Vec<Box<dyn Inspect>>,
+    /// `None` if it is off.
+    pub(crate) cache: Option<HttpCache>,
+}
+
+/// The way of a request, outermost layer first, and its parts.
 pub(crate) fn stack(
     args: &Args,
     upstream: Upstream,
 ) -> (
     impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
-    Vec<Box<dyn Inspect>>,
+    Parts,
 ) {
     // The deadline bounds the whole. The attempt's own limit is below the breaker, so that stalls count as
     // failures. It also runs while the client sends its body, which is streamed; so that gets less time, and a
@@ -32,17 +44,46 @@ pub(crate) fn stack(
         .observe(|event: breaker::Event| crate::log(format_args!("breaker upstream: {event}")));
     let attempt = TimeoutLayer::new("attempt", args.attempt_timeout);
 
-    let parts: Vec<Box<dyn Inspect>> =
-        vec![Box::new(deadline.handle()), Box::new(breaker.handle()), Box::new(attempt.handle())];
+    // The cache stands before the breaker, so that what it holds is answered while the breaker is open, and what it
+    // may serve stale is served then. In the background each body is read at the upstream's pace, and a client that
+    // reads slowly keeps nobody waiting.
+    let cache = NonZeroU64::new(args.cache_mib << 20)
+        .map(|weight| HttpCache::new("gateway", limits(args, weight), rules(args)));
+    let caching =
+        cache.as_ref().map(|cache| (MapResponseLayer::new(boxed), HttpCacheLayer::new(cache).background()));
+
+    let mut shown: Vec<Box<dyn Inspect>> = vec![Box::new(deadline.handle())];
+    shown.extend(cache.clone().map(|cache| Box::new(cache) as Box<dyn Inspect>));
+    shown.extend([Box::new(breaker.handle()) as Box<dyn Inspect>, Box::new(attempt.handle())]);
 
     let service = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(problem::answer))
         .layer(deadline)
+        .option_layer(caching)
         .layer(breaker)
         .layer(attempt)
         .map_err(Error::Inner)
         .service(proxy::client(upstream, args.upload()));
-    (service, parts)
+    (service, Parts { shown, cache })
+}
+
+/// What the cache holds. Weight counts, so the limit on entries is one that small responses do not meet first.
+fn limits(args: &Args, weight: NonZeroU64) -> cache::Config {
+    let entries = usize::try_from(weight.get() / 1024).unwrap_or(usize::MAX);
+    cache::Config::default()
+        .max_weight(weight)
+        .max_entries(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN))
+        // Who has waited this long for another's response asks for itself, and still has time for that.
+        .hard_timeout((args.deadline - args.attempt_timeout) / 2)
+}
+
+/// What the cache does where RFC 9111 leaves it the choice.
+fn rules(args: &Args) -> HttpOptions {
+    HttpOptions::default().heuristic(Heuristic::default()).stale_if_error(args.stale_if_error)
+}
+
+fn boxed(response: http::Response<cache::http::Body<Body>>) -> Response {
+    response.map(Body::new)
 }
 
 /// A body that the client itself broke off, or took too long for, says nothing about the upstream; anybody could

@@ -4,6 +4,7 @@
 //! hopes. `cargo test -p buttress-examples --test gateway -- --nocapture` prints what the load saw.
 #![cfg(unix)]
 
+mod caching;
 mod drain;
 mod flags;
 mod outage;
@@ -45,6 +46,8 @@ struct Gateway {
     /// `http://127.0.0.1:port`
     url: String,
     upstream: String,
+    /// Where it is asked about itself: its own URL unless told otherwise.
+    admin: String,
     client: Http,
 }
 
@@ -62,12 +65,19 @@ impl Gateway {
         let stdout = child.stdout.as_mut().expect("stdout is piped");
         let read = timeout(PATIENCE, BufReader::new(stdout).read_line(&mut line)).await;
         read.expect("it says something at once").expect("its output can be read");
-        // gateway on http://127.0.0.1:1, upstream http://127.0.0.1:2 (embedded)
+        // gateway on http://127.0.0.1:1, upstream http://127.0.0.1:2 (embedded), admin on http://127.0.0.1:3
         let mut urls = line.split([' ', ',', '\n']).filter(|word| word.starts_with("http://"));
         let (Some(url), Some(upstream)) = (urls.next(), urls.next()) else {
             return Err(stderr(&mut child).await);
         };
-        Ok(Self { url: url.into(), upstream: upstream.into(), child, client: Http::new() })
+        let admin = urls.next().unwrap_or(url);
+        Ok(Self {
+            url: url.into(),
+            upstream: upstream.into(),
+            admin: admin.into(),
+            child,
+            client: Http::new(),
+        })
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -85,7 +95,7 @@ impl Gateway {
     }
 
     async fn status(&self) -> Status {
-        let answer = self.get("/status").await;
+        let answer = self.client.ask(Method::GET, &format!("{}/status", self.admin), None).await;
         assert_eq!(answer.status, 200);
         Status(answer.body)
     }

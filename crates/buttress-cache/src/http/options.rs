@@ -39,10 +39,12 @@ pub struct HttpOptions {
     /// Response fields that list tags, divided by commas or spaces. Default `cache-tag` and `surrogate-key`.
     #[cfg_attr(feature = "serde", serde(with = "names"))]
     pub tag_headers: Vec<HeaderName>,
-    /// What `stale-while-revalidate` is for responses that do not say. Default zero.
+    /// What `stale-while-revalidate` is for responses that do not say, but are `public` or were fresh for some time.
+    /// Default zero.
     #[cfg_attr(feature = "serde", serde(with = "crate::config::forever"))]
     pub stale_while_revalidate: Duration,
-    /// What `stale-if-error` is for responses that do not say. Default zero.
+    /// What `stale-if-error` is for responses that do not say, but are `public` or were fresh for some time.
+    /// Default zero.
     #[cfg_attr(feature = "serde", serde(with = "crate::config::forever"))]
     pub stale_if_error: Duration,
     /// A response with a validator is kept for this long after it was fresh, so that the origin can say that it has

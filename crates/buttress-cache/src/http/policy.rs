@@ -71,9 +71,12 @@ impl Policy {
             || options.mode == Mode::Shared
                 && (directives.proxy_revalidate || directives.s_maxage.duration().is_some());
         let no_cache = directives.no_cache.is_all();
+        // What was never fresh for anybody may be one user's alone, though it does not say so: the options allow
+        // nothing for that.
+        let was_fresh = directives.public || !lifetime.duration().is_zero();
         let window = |said: Option<Duration>, default: Duration| match said {
             _ if must_revalidate || no_cache => Some(Duration::ZERO),
-            None if default.is_zero() => None,
+            None if default.is_zero() || !was_fresh => None,
             said => said.or(Some(default)),
         };
         let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);

@@ -232,6 +232,11 @@ fn defaults_are_for_responses_that_do_not_say() {
         stale-close-proxy-revalidate ~ Cache-Control: max-age=2, proxy-revalidate ~ +3 ~ Must
         stale-close-s-maxage ~ Cache-Control: max-age=2, s-maxage=2 ~ +3 ~ Must
         stale-close-no-cache ~ Cache-Control: max-age=2, no-cache ~ +3 ~ Useless
+        §4.2.4 says nothing ~ ~ +0 ~ Useless
+        §4.2.4 never fresh ~ Cache-Control: max-age=0 ~ +0 ~ Useless
+        §4.2.4 never fresh, only to be validated ~ ETag: "a" ~ +1 ~ Must
+        §4.2.4 never fresh, but for all ~ Cache-Control: public ~ +1 ~ Swr
+        §4.2.4 never fresh, but says so ~ Cache-Control: max-age=0, stale-if-error=9 ~ +1 ~ Ask
     "#,
     );
 }
