@@ -150,7 +150,7 @@ impl Contender {
 
     /// Says that a call does the work of so many: there are fewer of them, everywhere.
     #[must_use]
-    fn weight(mut self, calls: u64) -> Self {
+    pub fn weight(mut self, calls: u64) -> Self {
         self.weight = calls;
         self
     }

@@ -33,17 +33,22 @@ fn command(command: &Command, arguments: &[String]) -> Outcome {
         ["hit-ratio", ref rest @ ..] => hit_ratio(&Traces::parse(command, rest)?),
         ["--gate"] => gate("check"),
         ["--gate", "--bless"] => gate("bless"),
-        [] => compare(&rust_files(SUITES), ""),
-        ["--only", only] => compare(&rust_files(SUITES), only),
+        [] => compare(&suites(), ""),
+        ["--only", only] => compare(&suites(), only),
         [suite] if !suite.starts_with('-') => compare(&[known(suite)?], ""),
         [suite, "--only", only] if !suite.starts_with('-') => compare(&[known(suite)?], only),
         _ => Err(Failure::usage(command, format_args!("cannot make sense of `{}`", words.join(" ")))),
     }
 }
 
+/// Each is a file of its name, but for the dashes.
+fn suites() -> Vec<String> {
+    rust_files(SUITES).iter().map(|name| name.replace('_', "-")).collect()
+}
+
 fn known(suite: &str) -> Outcome<String> {
     let name = suite.strip_prefix("buttress-").unwrap_or(suite);
-    let all = rust_files(SUITES);
+    let all = suites();
     if all.iter().any(|known| known == name) {
         return Ok(name.to_owned());
     }

@@ -5,6 +5,7 @@ mod hit_ratio;
 mod suites {
     pub mod breaker;
     pub mod cache;
+    pub mod http_cache;
     pub mod limit;
 }
 
@@ -21,6 +22,11 @@ fn main() -> ExitCode {
     command::run(&[
         Suite { name: "breaker", contenders: suites::breaker::contenders(), facts: Vec::new() },
         Suite { name: "cache", contenders: suites::cache::contenders(), facts: suites::cache::facts() },
+        Suite {
+            name: "http-cache",
+            contenders: suites::http_cache::contenders(),
+            facts: suites::http_cache::facts(),
+        },
         Suite { name: "limit", contenders: suites::limit::contenders(), facts: Vec::new() },
     ])
 }
