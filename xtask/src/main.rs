@@ -1,6 +1,7 @@
 //! Chores that plain cargo has no command for; `cargo xtask` lists them.
 
 mod compare;
+mod conformance;
 mod features;
 mod fuzz;
 mod loom;
@@ -47,8 +48,15 @@ pub(crate) struct Command {
     run: fn(&Command, &[String]) -> Outcome,
 }
 
-const COMMANDS: [&Command; 6] =
-    [&setup::COMMAND, &test::COMMAND, &compare::COMMAND, &loom::COMMAND, &fuzz::COMMAND, &features::COMMAND];
+const COMMANDS: [&Command; 7] = [
+    &setup::COMMAND,
+    &test::COMMAND,
+    &compare::COMMAND,
+    &conformance::COMMAND,
+    &loom::COMMAND,
+    &fuzz::COMMAND,
+    &features::COMMAND,
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -101,7 +109,7 @@ fn is_help(argument: &str) -> bool {
 fn overview() -> String {
     let mut text = "Chores that plain cargo has no command for.\n\n".to_owned();
     for command in COMMANDS {
-        text += &format!("  cargo xtask {:<10} {}\n", command.name, command.about);
+        text += &format!("  cargo xtask {:<11} {}\n", command.name, command.about);
     }
     text + "\n`cargo xtask <command> --help` says more.\n"
 }
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn help_is_help_and_nonsense_is_a_usage_error() {
-        let table: [(&[&str], u8); 9] = [
+        let table: [(&[&str], u8); 10] = [
             (&[], 0),
             (&["--help"], 0),
             (&["help", "compare"], 0),
@@ -130,6 +138,7 @@ mod tests {
             (&["setup", "dance"], 2),
             (&["compare", "breaker", "limit"], 2),
             (&["compare", "--bless"], 2),
+            (&["conformance", "grpc"], 2),
             (&["features", "all"], 2),
         ];
         for (arguments, expected) in table {

@@ -6,7 +6,7 @@ use std::process;
 
 pub(crate) const COMMAND: Command = Command {
     name: "setup",
-    usage: "setup [compare|fuzz|all]",
+    usage: "setup [compare|conformance|fuzz|all]",
     about: "Installs what the tests need, and nothing that is there already",
     details: "
 Without a word it sees to what `cargo xtask test` needs; with the name of another command, to what that one
@@ -35,7 +35,7 @@ struct Packages {
     brew: &'static str,
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 6] = [
     Tool {
         name: "a C compiler",
         needed_by: "test",
@@ -63,6 +63,27 @@ const TOOLS: [Tool; 3] = [
         what_for: "libFuzzer comes as source",
         found_by: &[&["c++", "--version"], &["g++", "--version"], &["clang++", "--version"]],
         packages: Packages { apt: "g++", dnf: "gcc-c++", pacman: "gcc", apk: "g++", brew: "" },
+    },
+    Tool {
+        name: "node",
+        needed_by: "conformance",
+        what_for: "the suite for HTTP caches runs in it",
+        found_by: &[&["node", "--version"]],
+        packages: Packages { apt: "nodejs", dnf: "nodejs", pacman: "nodejs", apk: "nodejs", brew: "node" },
+    },
+    Tool {
+        name: "npm",
+        needed_by: "conformance",
+        what_for: "it installs the suite for HTTP caches",
+        found_by: &[&["npm", "--version"]],
+        packages: Packages { apt: "npm", dnf: "npm", pacman: "npm", apk: "npm", brew: "node" },
+    },
+    Tool {
+        name: "nginx",
+        needed_by: "conformance",
+        what_for: "what the gateway is set beside by `--nginx`",
+        found_by: &[&["nginx", "-v"]],
+        packages: Packages { apt: "nginx", dnf: "nginx", pacman: "nginx", apk: "nginx", brew: "nginx" },
     },
 ];
 
@@ -135,6 +156,17 @@ pub(crate) fn ensure(command: &str) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Fails if `command` cannot do without this one of its tools, and installs nothing.
+pub(crate) fn require(command: &str, name: &str) -> Outcome {
+    match needed(command).find(|tool| tool.name == name) {
+        Some(tool) if !tool.is_there() => Err(Failure::new(format_args!(
+            "{name} is missing ({}): `cargo xtask setup {command}`",
+            tool.what_for
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn needed(command: &str) -> impl Iterator<Item = &'static Tool> {
