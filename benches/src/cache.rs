@@ -355,8 +355,8 @@ pub const BYTES: &str = "bytes per entry";
 pub const CLAIMED: &str = "weight claimed";
 /// .. the heaviest single entry that an empty cache takes in, as a share of its limit ..
 pub const LARGEST: &str = "largest entry";
-/// .. and how many polls a thousand callers get while a load takes 10 ms.
-pub const POLLS: &str = "polls in 10 ms";
+/// .. and how many polls a thousand callers get whose load answers in the hundredth round of polls.
+pub const POLLS: &str = "polls in 100 rounds";
 
 /// How many entries are weighed.
 pub const MANY: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");

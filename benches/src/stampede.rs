@@ -1,5 +1,6 @@
 //! A thousand callers at once, without a runtime's own cost for each.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -46,7 +47,7 @@ impl<F: Future> Stampede<F> {
         Self { callers: (0..Self::CALLERS).map(caller).collect() }
     }
 
-    /// Lets each caller make its future, and polls those that have been woken, in turn, until all are done.
+    /// Lets each caller make its future, and polls those that have been woken, in rounds, until all are done.
     /// Answers how many polls that took.
     pub fn run(&mut self, call: impl Fn() -> F) -> u64 {
         for caller in &mut self.callers {
@@ -54,8 +55,13 @@ impl<F: Future> Stampede<F> {
             caller.woken.0.store(true, Ordering::Relaxed);
         }
         let (mut left, mut polls) = (self.callers.len(), 0);
+        ROUND.set(0);
         while left > 0 {
             let before = polls;
+            ROUND.set(ROUND.get() + 1);
+            if ROUND.get() == ROUNDS {
+                LATE.take().into_iter().for_each(Waker::wake);
+            }
             for caller in &mut self.callers {
                 if !caller.woken.0.load(Ordering::Relaxed) || !caller.woken.0.swap(false, Ordering::Acquire) {
                     continue;
@@ -67,7 +73,7 @@ impl<F: Future> Stampede<F> {
                     left -= 1;
                 }
             }
-            if polls == before {
+            if polls == before && LATE.with_borrow(Vec::is_empty) {
                 // Another thread is to wake somebody.
                 std::thread::yield_now();
             }
@@ -114,21 +120,23 @@ pub fn finish<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Answers after ten milliseconds.
+thread_local! {
+    /// In which round a stampede on this thread is, and whom a load that waits for a later one is to wake.
+    static ROUND: Cell<u64> = const { Cell::new(0) };
+    static LATE: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many rounds a load takes that is [`later`].
+const ROUNDS: u64 = 100;
+
+/// Answers in a stampede's hundredth round: those who ask to be polled again at once are polled a hundred times.
 pub async fn later<T>(value: T) -> T {
-    let answered = Arc::new(AtomicBool::new(false));
-    let mut thread = None;
     poll_fn(|cx| {
-        if thread.is_none() {
-            let (answered, waker) = (Arc::clone(&answered), cx.waker().clone());
-            thread = Some(std::thread::spawn(move || {
-                #[expect(clippy::disallowed_methods, reason = "it is a thread of its own, and to be late")]
-                std::thread::sleep(std::time::Duration::from_millis(10));
-                answered.store(true, Ordering::Release);
-                waker.wake();
-            }));
+        if ROUND.get() >= ROUNDS {
+            return Poll::Ready(());
         }
-        if answered.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        LATE.with_borrow_mut(|late| late.push(cx.waker().clone()));
+        Poll::Pending
     })
     .await;
     value
@@ -144,5 +152,18 @@ mod tests {
         let mut stampede = Stampede::new();
         assert_eq!((stampede.run(|| soon(1)), stampede.run(|| soon(1))), (2000, 2000));
         assert_eq!(Stampede::new().run(|| later(1)), 2000);
+    }
+
+    #[test]
+    fn who_does_not_wait_to_be_woken_is_polled_in_each_round() {
+        let busy = || {
+            let mut answer = Box::pin(later(1));
+            poll_fn(move |cx| {
+                cx.waker().wake_by_ref();
+                answer.as_mut().poll(cx)
+            })
+        };
+        let mut stampede = Stampede::new();
+        assert_eq!((stampede.run(busy), stampede.run(busy)), (100_000, 100_000));
     }
 }
