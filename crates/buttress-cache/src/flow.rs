@@ -4,7 +4,7 @@ mod deadlines;
 mod ends;
 
 use self::deadlines::{Deadlines, Due};
-use self::ends::{answer, error_of, failed, give_up, loaded, timed_out};
+use self::ends::{Answer, answer};
 use crate::cache::Shared;
 use crate::flight::Outcome;
 use crate::load::{Lead, OnPanic, Turn, Waiter, Who};
@@ -171,7 +171,7 @@ where
     P: Terms<C::Request, K, V, C::Error>,
     M: Mode<K, V, C, P>,
 {
-    type Output = Result<Found<V>, Error<C::Error>>;
+    type Output = Answer<V, C::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -179,7 +179,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProj::Begin { begin } => {
                     let begin = begin.take().expect(POLLED);
-                    begun::<_, _, _, _, M>(begin, this.rules, this.deadlines, cx)
+                    Self::begun(begin, this.rules, this.deadlines, cx)
                 }
                 StateProj::Wait { wait } => {
                     let turn = match wait.as_ref().expect(POLLED).waiter.poll(cx) {
@@ -191,18 +191,18 @@ where
                                     None => continue,
                                     Some(found) => Ok(found),
                                 },
-                                Due::Hard => give_up(&wait.as_ref().expect(POLLED).waiter, !M::APART),
+                                Due::Hard => Self::give_up(&wait.as_ref().expect(POLLED).waiter, !M::APART),
                             };
                             this.state.set(State::Done);
                             return Poll::Ready(result);
                         }
                     };
                     let wait = wait.take().expect(POLLED);
-                    waited::<_, _, _, _, M>(wait, turn, this.rules, this.deadlines, cx)
+                    Self::waited(wait, turn, this.rules, this.deadlines, cx)
                 }
                 StateProj::Ready { ready } => {
                     let Ready { who, source, slot } = ready.take().expect(POLLED);
-                    get_ready(who, source, slot, this.rules, this.deadlines, cx)
+                    Self::get_ready(who, source, slot, this.rules, this.deadlines, cx)
                 }
                 StateProj::Load { future, load } => {
                     let Loading { who, judge, slot } = load.take().expect(POLLED);
@@ -214,13 +214,13 @@ where
                             if this.deadlines.poll_hard(cx) {
                                 // The load goes first, and then what it was for.
                                 this.state.set(State::Done);
-                                return Poll::Ready(timed_out(who));
+                                return Poll::Ready(Self::timed_out(who));
                             }
                             *load = Some(Loading { who, judge, slot });
                             return Poll::Pending;
                         }
-                        Poll::Ready(Ok(value)) => Next::Return(loaded(guard, value, judge, slot)),
-                        Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, this.rules)),
+                        Poll::Ready(Ok(value)) => Next::Return(Self::loaded(guard, value, judge, slot)),
+                        Poll::Ready(Err(error)) => Next::Return(Self::failed(guard, error, slot, this.rules)),
                     }
                 }
                 StateProj::Done => panic!("{POLLED}"),
@@ -245,12 +245,14 @@ where
     K: Hash + Eq + Clone,
     V: Clone,
     C: Source<K, Value = V>,
-    C::Error: From<Rejected>,
     P: Terms<C::Request, K, V, C::Error>,
     M: Mode<K, V, C, P>,
 {
     /// Polls it, and marks the value as a layer does.
-    pub(crate) fn poll_marked(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, C::Error>> {
+    pub(crate) fn poll_marked(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<V, C::Error>>
+    where
+        C::Error: From<Rejected>,
+    {
         let result = ready!(self.as_mut().poll(cx));
         Poll::Ready(match result {
             Ok(Found { mut value, served }) => {
@@ -261,6 +263,141 @@ where
             Err(Error::Rejected(rejected)) => Err(rejected.into()),
         })
     }
+
+    fn begun(
+        begin: Begin<K, V, C>,
+        rules: &P,
+        deadlines: &mut Deadlines,
+        cx: &mut Context<'_>,
+    ) -> NextOf<K, V, C, P> {
+        let Begin { shared, key, source, ask } = begin;
+        let ask = Ask { apart: M::APART && Handle::try_current().is_ok(), ..ask };
+        match shared.store.begin(key, ask, &shared) {
+            Begun::Answer(found) => Next::Return(Ok(found)),
+            Begun::Refresh(found, lead) => {
+                // It asked for a runtime, and there was one.
+                drop(M::start(lead, &source, rules, None));
+                Next::Return(Ok(found))
+            }
+            Begun::Failed(error, left) => {
+                let rejected = shared.rejected(Reason::Failed).after(left);
+                Next::Return(Err(Self::error_of(rules, error.as_ref(), rejected)))
+            }
+            Begun::Lead(lead, patience) => {
+                deadlines.start(patience);
+                Self::led(lead, source, rules, deadlines, cx)
+            }
+            Begun::Wait(waiter, key, patience) => {
+                deadlines.start(patience);
+                Next::State(State::Wait {
+                    wait: Some(Wait { waiter, key, source, own: None, panicked: false }),
+                })
+            }
+        }
+    }
+
+    /// Has a load run here, or apart.
+    fn led(
+        lead: Lead<K, V>,
+        source: C,
+        rules: &P,
+        deadlines: &mut Deadlines,
+        cx: &mut Context<'_>,
+    ) -> NextOf<K, V, C, P> {
+        if M::APART {
+            // Among those who wait before the task can end.
+            let (waiter, key) = (lead.join(), lead.key().clone());
+            let (own, panicked) = (Slot::default(), waiter.has_panicked());
+            return match M::start(lead, &source, rules, Some(Arc::clone(&own))) {
+                None => Next::State(State::Wait {
+                    wait: Some(Wait { waiter, key, source, own: Some(own), panicked }),
+                }),
+                Some(lead) => {
+                    drop(waiter);
+                    Self::get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
+                }
+            };
+        }
+        Self::get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
+    }
+
+    fn waited(
+        wait: Wait<K, V, C, C::Error>,
+        turn: Turn<K, V>,
+        rules: &P,
+        deadlines: &mut Deadlines,
+        cx: &mut Context<'_>,
+    ) -> NextOf<K, V, C, P> {
+        let Wait { waiter, key, source, own, panicked } = wait;
+        let outcome = match turn {
+            Turn::Lead(lead) => {
+                // Its task was dropped with its runtime: so would the next one be.
+                if own.is_some() && waiter.has_panicked() == panicked {
+                    return Self::get_ready(Who::Lead(lead), source, None, rules, deadlines, cx);
+                }
+                drop(waiter);
+                return Self::led(lead, source, rules, deadlines, cx);
+            }
+            Turn::Done(outcome) => outcome,
+        };
+        match outcome {
+            Outcome::Loaded { value, .. } => {
+                let served = if own.is_some() { Served::Loaded } else { Served::Waited };
+                Next::Return(Ok(Found { value, served }))
+            }
+            Outcome::Failed(error) => {
+                if let Some(found) = waiter.fallback() {
+                    return Next::Return(Ok(found));
+                }
+                Next::Return(match own.and_then(|own| own.lock().take()) {
+                    Some(own) => answer(own),
+                    None => {
+                        Err(Self::error_of(rules, error.as_ref(), waiter.shared().rejected(Reason::Failed)))
+                    }
+                })
+            }
+            Outcome::Scattered => match own.and_then(|own| own.lock().take()) {
+                Some(own) => Next::Return(answer(own)),
+                None => Self::get_ready(Who::Alone(waiter), source, None, rules, deadlines, cx),
+            },
+            Outcome::Moved => {
+                let shared = Arc::clone(waiter.shared());
+                drop(waiter);
+                let ask = Ask { count: false, apart: false, early: false, reload: false };
+                Next::State(State::Begin { begin: Some(Begin { shared, key, source, ask }) })
+            }
+        }
+    }
+
+    /// Calls what is ready.
+    fn get_ready(
+        who: Who<K, V>,
+        mut source: C,
+        slot: Option<Slot<V, C::Error>>,
+        rules: &P,
+        deadlines: &mut Deadlines,
+        cx: &mut Context<'_>,
+    ) -> NextOf<K, V, C, P> {
+        let mut guard = OnPanic::new(who);
+        match source.poll_ready(cx) {
+            Poll::Pending => {
+                let who = guard.disarm();
+                if deadlines.poll_hard(cx) {
+                    Next::Return(Self::timed_out(who))
+                } else {
+                    Next::Wait(Ready { who, source, slot })
+                }
+            }
+            Poll::Ready(Err(error)) => Next::Return(Self::failed(guard, error, slot, rules)),
+            Poll::Ready(Ok(())) => {
+                let judge = rules.judge(source.request(guard.who().key()));
+                guard.begin();
+                let future = source.call(guard.who().key());
+                let who = guard.disarm();
+                Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
+            }
+        }
+    }
 }
 
 const POLLED: &str = "not polled after it has ended or panicked";
@@ -269,7 +406,7 @@ enum Next<K, V, C, F, E, J> {
     State(State<K, V, C, F, E, J>),
     /// What it calls is not ready yet.
     Wait(Ready<K, V, C, E>),
-    Return(Result<Found<V>, Error<E>>),
+    Return(Answer<V, E>),
 }
 
 type NextOf<K, V, C, P> = Next<
@@ -280,161 +417,3 @@ type NextOf<K, V, C, P> = Next<
     <C as Source<K>>::Error,
     <P as Terms<<C as Source<K>>::Request, K, V, <C as Source<K>>::Error>>::Judge,
 >;
-
-fn begun<K, V, C, P, M>(
-    begin: Begin<K, V, C>,
-    rules: &P,
-    deadlines: &mut Deadlines,
-    cx: &mut Context<'_>,
-) -> NextOf<K, V, C, P>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    C: Source<K, Value = V>,
-    P: Terms<C::Request, K, V, C::Error>,
-    M: Mode<K, V, C, P>,
-{
-    let Begin { shared, key, source, ask } = begin;
-    let ask = Ask { apart: M::APART && Handle::try_current().is_ok(), ..ask };
-    match shared.store.begin(key, ask, &shared) {
-        Begun::Answer(found) => Next::Return(Ok(found)),
-        Begun::Refresh(found, lead) => {
-            // It asked for a runtime, and there was one.
-            drop(M::start(lead, &source, rules, None));
-            Next::Return(Ok(found))
-        }
-        Begun::Failed(error, left) => {
-            let rejected = shared.rejected(Reason::Failed).after(left);
-            Next::Return(Err(error_of(rules, error.as_ref(), rejected)))
-        }
-        Begun::Lead(lead, patience) => {
-            deadlines.start(patience);
-            led::<_, _, _, _, M>(lead, source, rules, deadlines, cx)
-        }
-        Begun::Wait(waiter, key, patience) => {
-            deadlines.start(patience);
-            Next::State(State::Wait { wait: Some(Wait { waiter, key, source, own: None, panicked: false }) })
-        }
-    }
-}
-
-/// Has a load run here, or apart.
-fn led<K, V, C, P, M>(
-    lead: Lead<K, V>,
-    source: C,
-    rules: &P,
-    deadlines: &mut Deadlines,
-    cx: &mut Context<'_>,
-) -> NextOf<K, V, C, P>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    C: Source<K, Value = V>,
-    P: Terms<C::Request, K, V, C::Error>,
-    M: Mode<K, V, C, P>,
-{
-    if M::APART {
-        // Among those who wait before the task can end.
-        let (waiter, key) = (lead.join(), lead.key().clone());
-        let (own, panicked) = (Slot::default(), waiter.has_panicked());
-        return match M::start(lead, &source, rules, Some(Arc::clone(&own))) {
-            None => Next::State(State::Wait {
-                wait: Some(Wait { waiter, key, source, own: Some(own), panicked }),
-            }),
-            Some(lead) => {
-                drop(waiter);
-                get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
-            }
-        };
-    }
-    get_ready(Who::Lead(lead), source, None, rules, deadlines, cx)
-}
-
-fn waited<K, V, C, P, M>(
-    wait: Wait<K, V, C, C::Error>,
-    turn: Turn<K, V>,
-    rules: &P,
-    deadlines: &mut Deadlines,
-    cx: &mut Context<'_>,
-) -> NextOf<K, V, C, P>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    C: Source<K, Value = V>,
-    P: Terms<C::Request, K, V, C::Error>,
-    M: Mode<K, V, C, P>,
-{
-    let Wait { waiter, key, source, own, panicked } = wait;
-    let outcome = match turn {
-        Turn::Lead(lead) => {
-            // Its task was dropped with its runtime: so would the next one be.
-            if own.is_some() && waiter.has_panicked() == panicked {
-                return get_ready(Who::Lead(lead), source, None, rules, deadlines, cx);
-            }
-            drop(waiter);
-            return led::<_, _, _, _, M>(lead, source, rules, deadlines, cx);
-        }
-        Turn::Done(outcome) => outcome,
-    };
-    match outcome {
-        Outcome::Loaded { value, .. } => {
-            let served = if own.is_some() { Served::Loaded } else { Served::Waited };
-            Next::Return(Ok(Found { value, served }))
-        }
-        Outcome::Failed(error) => {
-            if let Some(found) = waiter.fallback() {
-                return Next::Return(Ok(found));
-            }
-            Next::Return(match own.and_then(|own| own.lock().take()) {
-                Some(own) => answer(own),
-                None => Err(error_of(rules, error.as_ref(), waiter.shared().rejected(Reason::Failed))),
-            })
-        }
-        Outcome::Scattered => match own.and_then(|own| own.lock().take()) {
-            Some(own) => Next::Return(answer(own)),
-            None => get_ready(Who::Alone(waiter), source, None, rules, deadlines, cx),
-        },
-        Outcome::Moved => {
-            let shared = Arc::clone(waiter.shared());
-            drop(waiter);
-            let ask = Ask { count: false, apart: false, early: false, reload: false };
-            Next::State(State::Begin { begin: Some(Begin { shared, key, source, ask }) })
-        }
-    }
-}
-
-/// Calls what is ready.
-fn get_ready<K, V, C, P>(
-    who: Who<K, V>,
-    mut source: C,
-    slot: Option<Slot<V, C::Error>>,
-    rules: &P,
-    deadlines: &mut Deadlines,
-    cx: &mut Context<'_>,
-) -> NextOf<K, V, C, P>
-where
-    K: Hash + Eq + Clone,
-    V: Clone,
-    C: Source<K, Value = V>,
-    P: Terms<C::Request, K, V, C::Error>,
-{
-    let mut guard = OnPanic::new(who);
-    match source.poll_ready(cx) {
-        Poll::Pending => {
-            let who = guard.disarm();
-            if deadlines.poll_hard(cx) {
-                Next::Return(timed_out(who))
-            } else {
-                Next::Wait(Ready { who, source, slot })
-            }
-        }
-        Poll::Ready(Err(error)) => Next::Return(failed(guard, error, slot, rules)),
-        Poll::Ready(Ok(())) => {
-            let judge = rules.judge(source.request(guard.who().key()));
-            guard.begin();
-            let future = source.call(guard.who().key());
-            let who = guard.disarm();
-            Next::State(State::Load { future, load: Some(Loading { who, judge, slot }) })
-        }
-    }
-}
