@@ -263,18 +263,7 @@ mod off {
     }
 }
 
-macro_rules! setters {
-    ($($field:ident: $arg:ty $(, $convert:ident)?;)*) => { impl Config { $(
-        #[doc = concat!("Sets [`Config::", stringify!($field), "`].")]
-        #[must_use]
-        pub fn $field(mut self, $field: $arg) -> Self {
-            self.$field = $field$(.$convert())?;
-            self
-        }
-    )* } };
-}
-
-setters! {
+buttress_core::__setters! { Config;
     consecutive_failures: impl Into<Option<NonZeroU32>>, into;
     failure_ratio: impl Into<Option<Ratio>>, into;
     window: Window;

@@ -92,18 +92,7 @@ impl Default for Config {
     }
 }
 
-macro_rules! setters {
-    ($($field:ident: $arg:ty $(, $convert:ident)?;)*) => { impl Config { $(
-        #[doc = concat!("Sets [`Config::", stringify!($field), "`].")]
-        #[must_use]
-        pub fn $field(mut self, $field: $arg) -> Self {
-            self.$field = $field$(.$convert())?;
-            self
-        }
-    )* } };
-}
-
-setters! {
+buttress_core::__setters! { Config;
     max_entries: NonZeroUsize;
     max_weight: impl Into<Option<NonZeroU64>>, into;
     ttl: Duration;

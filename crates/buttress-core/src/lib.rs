@@ -52,6 +52,7 @@ mod name;
 mod observe;
 mod ratio;
 mod rejected;
+mod setters;
 
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]

@@ -76,18 +76,7 @@ impl Default for HttpOptions {
     }
 }
 
-macro_rules! setters {
-    ($($field:ident: $arg:ty $(, $convert:ident)?;)*) => { impl HttpOptions { $(
-        #[doc = concat!("Sets [`HttpOptions::", stringify!($field), "`].")]
-        #[must_use]
-        pub fn $field(mut self, $field: $arg) -> Self {
-            self.$field = $field$(.$convert())?;
-            self
-        }
-    )* } };
-}
-
-setters! {
+buttress_core::__setters! { HttpOptions;
     mode: Mode;
     heuristic: impl Into<Option<Heuristic>>, into;
     set_cookie: bool;

@@ -23,19 +23,14 @@ pub struct Config {
     pub limit: Duration,
 }
 
-impl Config {
-    /// Sets [`Config::limit`].
-    #[must_use]
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self { limit: Duration::from_secs(30) }
     }
+}
+
+buttress_core::__setters! { Config;
+    limit: Duration;
 }
 
 impl From<Duration> for Config {
