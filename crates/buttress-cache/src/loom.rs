@@ -119,10 +119,14 @@ impl Model {
         caller
     }
 
-    /// Lets the load end that its caller has begun.
-    fn tell(&self, caller: &mut Caller) {
-        self.told.store(true, Ordering::SeqCst);
-        caller.poll();
+    /// Lets the load end that `leader` has begun, in a thread of its own.
+    fn tells(&self, mut leader: Caller) -> thread::JoinHandle<Caller> {
+        let told = Arc::clone(&self.told);
+        thread::spawn(move || {
+            told.store(true, Ordering::SeqCst);
+            leader.poll();
+            leader
+        })
     }
 
     /// Invalidates, and answers one who asks after that.
@@ -151,6 +155,15 @@ impl Model {
         }
         assert_eq!(self.cache.stats().loading, 0);
     }
+}
+
+/// Has `leader` leave and `heir` take over, in a thread of their own.
+fn takes_over(mut heir: Caller, leader: Caller) -> thread::JoinHandle<Caller> {
+    thread::spawn(move || {
+        drop(leader);
+        heir.poll();
+        heir
+    })
 }
 
 /// Runs a model, and says how much that was.
@@ -267,12 +280,8 @@ fn loom_what_ends_while_it_is_invalidated_is_for_those_who_asked_before() {
     for (name, invalidate) in INVALIDATIONS {
         model(&format!("a load ends, {name} is invalidated, two others ask"), move || {
             let model = Model::new();
-            let (mut leader, mut waiter) = (model.caller(1, Ends::Told), model.caller(2, Ends::Now));
-            let of = model.clone();
-            let thread = thread::spawn(move || {
-                of.tell(&mut leader);
-                leader
-            });
+            let (leader, mut waiter) = (model.caller(1, Ends::Told), model.caller(2, Ends::Now));
+            let thread = model.tells(leader);
             let of = model.clone();
             let asks = thread::spawn(move || of.caller(3, Ends::Now));
             let mut later = model.invalidate(invalidate);
@@ -289,12 +298,8 @@ fn loom_what_ends_while_it_is_invalidated_is_for_those_who_asked_before() {
 fn loom_who_asks_between_two_invalidations_of_a_tag_gets_nothing_from_before() {
     model("a load ends, another asks between two invalidations", || {
         let model = Model::new();
-        let mut leader = model.caller(1, Ends::Told);
-        let of = model.clone();
-        let thread = thread::spawn(move || {
-            of.tell(&mut leader);
-            leader
-        });
+        let leader = model.caller(1, Ends::Told);
+        let thread = model.tells(leader);
         let mut between = model.invalidate(|cache| _ = cache.invalidate_tag(TAG));
         let mut later = model.invalidate(|cache| _ = cache.invalidate_tag(TAG));
         let mut leader = thread.join().unwrap();
@@ -309,12 +314,8 @@ fn loom_who_takes_over_while_it_is_invalidated_stores_only_what_is_newer() {
     for (name, invalidate) in INVALIDATIONS {
         model(&format!("an heir takes over, {name} is invalidated, another asks"), move || {
             let model = Model::new();
-            let (leader, mut heir) = (model.caller(1, Ends::Never), model.caller(2, Ends::Now));
-            let thread = thread::spawn(move || {
-                drop(leader);
-                heir.poll();
-                heir
-            });
+            let (leader, heir) = (model.caller(1, Ends::Never), model.caller(2, Ends::Now));
+            let thread = takes_over(heir, leader);
             let mut later = model.invalidate(invalidate);
             let mut heir = thread.join().unwrap();
             model.settle([&mut heir, &mut later]);
@@ -329,14 +330,10 @@ fn loom_who_takes_over_after_an_invalidation_loads_for_all_who_ask() {
     for (name, invalidate) in INVALIDATIONS {
         model(&format!("{name} is invalidated, an heir takes over, another asks"), move || {
             let model = Model::new();
-            let (leader, mut heir) = (model.caller(1, Ends::Never), model.caller(2, Ends::Now));
+            let (leader, heir) = (model.caller(1, Ends::Never), model.caller(2, Ends::Now));
             invalidate(&model.cache);
             model.since.store(AFTER, Ordering::SeqCst);
-            let thread = thread::spawn(move || {
-                drop(leader);
-                heir.poll();
-                heir
-            });
+            let thread = takes_over(heir, leader);
             let mut other = model.caller(3, Ends::Now);
             let mut heir = thread.join().unwrap();
             model.settle([&mut heir, &mut other]);
@@ -352,12 +349,8 @@ fn loom_an_answer_that_is_for_one_alone_is_for_no_one_who_asks_meanwhile() {
     model("a load is refused, another asks", || {
         let mut model = Model::new();
         model.rule = |value| if value.by == 1 { Fate::Refuse } else { Fate::Share };
-        let (mut leader, mut waiter) = (model.caller(1, Ends::Told), model.caller(2, Ends::Now));
-        let of = model.clone();
-        let thread = thread::spawn(move || {
-            of.tell(&mut leader);
-            leader
-        });
+        let (leader, mut waiter) = (model.caller(1, Ends::Told), model.caller(2, Ends::Now));
+        let thread = model.tells(leader);
         let mut other = model.caller(3, Ends::Now);
         let mut leader = thread.join().unwrap();
         model.settle([&mut leader, &mut waiter, &mut other]);
@@ -372,12 +365,8 @@ fn loom_an_answer_that_is_for_one_alone_is_for_no_one_who_asks_meanwhile() {
 fn loom_a_failure_is_for_those_who_waited_for_it() {
     model("a load fails, another asks", || {
         let model = Model::new();
-        let mut leader = model.caller(0, Ends::Told);
-        let of = model.clone();
-        let thread = thread::spawn(move || {
-            of.tell(&mut leader);
-            leader
-        });
+        let leader = model.caller(0, Ends::Told);
+        let thread = model.tells(leader);
         let mut other = model.caller(3, Ends::Now);
         let mut leader = thread.join().unwrap();
         model.settle([&mut leader, &mut other]);

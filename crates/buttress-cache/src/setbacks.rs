@@ -156,8 +156,8 @@ impl<K> Setbacks<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use buttress_testkit::guarded::{Guarded, locked};
     use proptest::prelude::*;
-    use std::cell::Cell;
 
     fn until(until: u64) -> Setback {
         Setback { until, kind: Kind::Throttled }
@@ -222,25 +222,8 @@ mod tests {
         assert!(setbacks.order.len() <= 2 + SLACK && setbacks.order.capacity() < 64);
     }
 
-    thread_local!(static LOCKED: Cell<bool> = const { Cell::new(false) });
-
-    #[derive(PartialEq, Eq)]
-    struct Guarded(u64);
-
-    impl Drop for Guarded {
-        fn drop(&mut self) {
-            assert!(!LOCKED.get(), "dropped under the lock");
-        }
-    }
-
     #[test]
     fn nothing_is_dropped_before_the_caller_drops_it() {
-        fn locked<T>(step: impl FnOnce() -> T) -> T {
-            LOCKED.set(true);
-            let out = step();
-            LOCKED.set(false);
-            out
-        }
         let mut setbacks = Setbacks::new();
         let error = |id| Kind::Remembered(Some(Arc::new(Guarded(id))));
         let put = |setbacks: &mut Setbacks<Guarded>, id, most| {

@@ -363,7 +363,7 @@ mod tests {
     use super::*;
     use crate::adaptor::Adaptor;
     use buttress_testkit::alloc;
-    use std::cell::Cell;
+    use buttress_testkit::guarded::{Guarded, locked};
 
     const POLICIES: [Policy; 5] = [Policy::Drf, Policy::S3Fifo, Policy::Lru, Policy::Lfu, Policy::Fifo];
 
@@ -434,24 +434,6 @@ mod tests {
                 assert_eq!((shard.weight(), shard.len()), (MAX_WEIGHT, 1));
             }
         }
-    }
-
-    thread_local!(static LOCKED: Cell<bool> = const { Cell::new(false) });
-
-    #[derive(PartialEq, Eq)]
-    struct Guarded(u64);
-
-    impl Drop for Guarded {
-        fn drop(&mut self) {
-            assert!(!LOCKED.get(), "dropped under the lock");
-        }
-    }
-
-    fn locked<T>(step: impl FnOnce() -> T) -> T {
-        LOCKED.set(true);
-        let outcome = step();
-        LOCKED.set(false);
-        outcome
     }
 
     #[test]

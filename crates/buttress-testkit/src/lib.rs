@@ -8,6 +8,7 @@
 //! | [`scripted`] | an inner service that does what a script says and records what was done to it |
 //! | [`alloc`] | what was allocated, per thread and in the whole process |
 //! | [`waker`] | how often a waker was woken |
+//! | [`guarded`] | what is dropped under a lock |
 //! | [`specimens`] | layers that are broken on purpose, so that every law is seen to fail once |
 //!
 //! # Examples
@@ -21,6 +22,7 @@
 //! ```
 
 pub mod alloc;
+pub mod guarded;
 pub mod laws;
 pub mod scripted;
 pub mod specimens;

@@ -1,6 +1,7 @@
 //! The probes measure what they say: allocations, wakes, and what is done to a scripted service.
 
 use buttress_testkit::alloc;
+use buttress_testkit::guarded::{Guarded, locked};
 use buttress_testkit::scripted::{Calls, Fault, Local, Script, Scripted, ScriptedPanic};
 use buttress_testkit::waker::CountingWaker;
 use std::future::Future;
@@ -253,4 +254,11 @@ fn a_script_crosses_threads_where_its_service_may() {
     let mut local: Local<Scripted<Echo>> = script.local(|n| n);
     drop(begin(&mut local));
     assert_eq!(script.seen().calls, 1);
+}
+
+#[test]
+fn a_drop_under_the_lock_is_seen_and_none_after_it() {
+    let dropped = catch_unwind(|| locked(|| drop([Guarded(1), Guarded(2)])));
+    assert_eq!(dropped.unwrap_err().downcast_ref(), Some(&"dropped under the lock"));
+    assert_eq!(locked(|| Guarded(3)), Guarded(3));
 }

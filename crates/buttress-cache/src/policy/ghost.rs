@@ -105,6 +105,7 @@ impl Ghost {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scattered as hash;
     use super::*;
 
     #[test]
@@ -148,9 +149,5 @@ mod tests {
                 assert_eq!(bucket.find(78), None);
             }
         }
-    }
-
-    fn hash(i: u64) -> u64 {
-        i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
     }
 }

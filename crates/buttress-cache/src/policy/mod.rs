@@ -173,3 +173,9 @@ impl Engine {
         each!(self, policy => policy.weight())
     }
 }
+
+/// A hash, all of whose bits depend on `i`, and that is the same on every run.
+#[cfg(test)]
+fn scattered(i: u64) -> u64 {
+    i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}

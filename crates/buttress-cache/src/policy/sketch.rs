@@ -76,11 +76,8 @@ impl Sketch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scattered as hash;
     use super::*;
-
-    fn hash(i: u64) -> u64 {
-        i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xd6e8_feb8_6659_fd93)
-    }
 
     #[test]
     fn it_counts_to_fifteen_never_too_little_and_fades() {

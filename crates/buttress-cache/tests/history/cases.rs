@@ -29,6 +29,14 @@ fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
     future.as_mut().poll(&mut CountingWaker::new().context())
 }
 
+/// Polls a call that has to wait.
+#[track_caller]
+fn waiting<F: Future>(call: F) -> Pin<Box<F>> {
+    let mut call = Box::pin(call);
+    assert!(poll(&mut call).is_pending());
+    call
+}
+
 fn found(value: &'static str, served: Served) -> Poll<Answer> {
     Poll::Ready(Ok(Found { value, served }))
 }
@@ -42,14 +50,17 @@ fn never(_: &u8) -> Pending<Result<&'static str, &'static str>> {
     pending()
 }
 
+/// Answers as soon as it is told to.
+async fn when(told: &Cell<bool>, value: &'static str) -> Result<&'static str, &'static str> {
+    poll_fn(|_| if told.get() { Poll::Ready(Ok(value)) } else { Poll::Pending }).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_who_has_waited_too_long_keeps_later_ones_from_waiting_too() {
     let cache = cache(Config::default().hard_timeout(5 * MS));
-    let mut leader = Box::pin(cache.get_or_load(1, never));
-    assert!(poll(&mut leader).is_pending());
+    let mut leader = waiting(cache.get_or_load(1, never));
     advance(MS).await;
-    let mut waiter = Box::pin(cache.get_or_load(1, never));
-    assert!(poll(&mut waiter).is_pending());
+    let mut waiter = waiting(cache.get_or_load(1, never));
     // The leader is not polled: it hangs in more than its load.
     advance(5 * MS).await;
     assert!(timed_out(&poll(&mut waiter)));
@@ -66,11 +77,9 @@ async fn one_who_has_waited_too_long_keeps_later_ones_from_waiting_too() {
 #[tokio::test(start_paused = true)]
 async fn a_load_that_takes_too_long_fails_for_all_who_wait() {
     let cache = cache(Config::default().hard_timeout(5 * MS));
-    let mut leader = Box::pin(cache.get_or_load(1, never));
-    assert!(poll(&mut leader).is_pending());
+    let mut leader = waiting(cache.get_or_load(1, never));
     advance(MS).await;
-    let mut waiter = Box::pin(cache.get_or_load(1, never));
-    assert!(poll(&mut waiter).is_pending());
+    let mut waiter = waiting(cache.get_or_load(1, never));
     advance(4 * MS).await;
     assert!(timed_out(&poll(&mut leader)));
     let Poll::Ready(Err(Error::Rejected(rejected))) = poll(&mut waiter) else {
@@ -103,9 +112,8 @@ async fn one_who_has_waited_a_while_gets_what_is_stale_or_waits_on() {
             cache.insert(1, "old");
         }
         advance(2 * MS).await;
-        let mut leader = Box::pin(cache.get_or_load(1, never));
-        let mut waiter = Box::pin(cache.get_or_load(1, never));
-        assert!(poll(&mut leader).is_pending() && poll(&mut waiter).is_pending());
+        let mut leader = waiting(cache.get_or_load(1, never));
+        let mut waiter = waiting(cache.get_or_load(1, never));
         advance(3 * MS).await;
         assert!(poll(&mut leader).is_pending(), "it runs the load");
         if stale {
@@ -124,9 +132,8 @@ async fn what_is_invalidated_is_not_served_to_one_who_has_waited_since_before() 
     let cache = cache(config);
     cache.insert(1, "old");
     advance(2 * MS).await;
-    let mut leader = Box::pin(cache.get_or_load(1, never));
-    let mut waiter = Box::pin(cache.get_or_load(1, never));
-    assert!(poll(&mut leader).is_pending() && poll(&mut waiter).is_pending());
+    let _leader = waiting(cache.get_or_load(1, never));
+    let mut waiter = waiting(cache.get_or_load(1, never));
     cache.invalidate(&1);
     advance(5 * MS).await;
     assert!(poll(&mut waiter).is_pending());
@@ -167,13 +174,10 @@ fn a_write_invalidates_what_it_touches_however_it_ends_but_not_before_it_begins(
             let mut service = layer.layer(told.clone());
             let insert = || cache.insert_with(1, "old", &Keep::default().tag("tag"));
             assert!(insert());
-            let mut unbegun = Box::pin(service.call("write"));
-            assert!(poll(&mut unbegun).is_pending());
-            drop(unbegun);
+            drop(waiting(service.call("write")));
             assert!(cache.get(&1).is_some(), "nothing was written");
             told.ready.set(true);
-            let mut write = Box::pin(service.call("write"));
-            assert!(poll(&mut write).is_pending());
+            let mut write = waiting(service.call("write"));
             assert!(cache.get(&1).is_some(), "not yet");
             if let Some(answer) = ends {
                 *told.answer.lock() = Some(answer);
@@ -231,15 +235,10 @@ fn whoever_has_waited_since_before_an_invalidation_of_a_tag_need_not_ask_again()
     let cache = cache(Config::default());
     let loader = cache.loader().rule(|_: &&str| Fate::store().tag("tag").into());
     let told = Cell::new(false);
-    let load = |_: &u8| {
-        poll_fn(|_| if told.get() { Poll::Ready(Ok::<_, &'static str>("old")) } else { Poll::Pending })
-    };
-    let mut leader = Box::pin(loader.get_or_load(1, load));
-    let mut before = Box::pin(loader.get_or_load(1, never));
-    assert!(poll(&mut leader).is_pending() && poll(&mut before).is_pending());
+    let mut leader = waiting(loader.get_or_load(1, |_: &u8| when(&told, "old")));
+    let mut before = waiting(loader.get_or_load(1, never));
     cache.invalidate_tag("tag");
-    let mut after = Box::pin(loader.get_or_load(1, |_: &u8| ready(Ok::<_, &'static str>("new"))));
-    assert!(poll(&mut after).is_pending());
+    let mut after = waiting(loader.get_or_load(1, |_: &u8| ready(Ok::<_, &'static str>("new"))));
     told.set(true);
     assert_eq!(poll(&mut leader), found("old", Served::Loaded));
     assert_eq!(poll(&mut before), found("old", Served::Waited));
@@ -251,9 +250,8 @@ async fn whoever_takes_over_loads_although_there_is_something_stale() {
     let cache = cache(Config::default().ttl(MS).stale_if_error(20 * MS));
     cache.insert(1, "old");
     advance(2 * MS).await;
-    let mut leader = Box::pin(cache.get_or_load(1, never));
-    let mut waiter = Box::pin(cache.get_or_load(1, |_: &u8| ready(Ok::<_, &'static str>("new"))));
-    assert!(poll(&mut leader).is_pending() && poll(&mut waiter).is_pending());
+    let leader = waiting(cache.get_or_load(1, never));
+    let mut waiter = waiting(cache.get_or_load(1, |_: &u8| ready(Ok::<_, &'static str>("new"))));
     drop(leader);
     assert_eq!(poll(&mut waiter), found("new", Served::Loaded));
 }
@@ -263,12 +261,8 @@ fn an_answer_that_is_a_failure_is_for_all_who_wait_if_there_is_nothing_stale() {
     let cache = cache(Config::default());
     let loader = cache.loader().rule(|_: &&str| Fate::Failed);
     let told = Cell::new(false);
-    let load = |_: &u8| {
-        poll_fn(|_| if told.get() { Poll::Ready(Ok::<_, &'static str>("down")) } else { Poll::Pending })
-    };
-    let mut leader = Box::pin(loader.get_or_load(1, load));
-    let mut waiter = Box::pin(loader.get_or_load(1, never));
-    assert!(poll(&mut leader).is_pending() && poll(&mut waiter).is_pending());
+    let mut leader = waiting(loader.get_or_load(1, |_: &u8| when(&told, "down")));
+    let mut waiter = waiting(loader.get_or_load(1, never));
     told.set(true);
     assert_eq!(poll(&mut leader), found("down", Served::Loaded));
     assert_eq!(poll(&mut waiter), found("down", Served::Waited));

@@ -9,9 +9,8 @@ use tower::Layer;
 async fn c7_an_error_is_not_stored() {
     for apart in [false, true] {
         let (cache, origin) = (pages(Config::default()), Origin::new(Fail));
-        let (here, there) =
-            (layer(&cache).layer(origin.service()), layer(&cache).background().layer(origin.service()));
-        let call = || if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+        let service = apart_if(apart, layer(&cache)).layer(origin.service());
+        let call = || call(&service, 7);
         for calls in 1..4 {
             assert_eq!(call().await, Err(Error::Inner("failed")));
             assert_eq!(origin.calls(), calls, "apart: {apart}");
@@ -50,9 +49,8 @@ async fn c7_a_shared_error_is_remembered_as_itself() {
             Error::Inner("failed") => Some(SECOND),
             _ => None,
         });
-        let (here, there) =
-            (layer.clone().layer(origin.service()), layer.background().layer(origin.service()));
-        let call = || if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+        let service = apart_if(apart, layer).layer(origin.service());
+        let call = || call(&service, 7);
         for _ in 0..5 {
             assert_eq!(call().await, Err(Error::Inner("failed")), "apart: {apart}");
         }

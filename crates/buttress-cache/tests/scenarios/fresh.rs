@@ -14,10 +14,7 @@ fn revalidating() -> Config {
 async fn c9_a_hundred_callers_get_the_stale_value_at_once_for_one_refresh() {
     let (cache, origin) = (pages(revalidating()), Origin::new(Answer));
     let service = layer(&cache).background().layer(origin.service());
-    assert_eq!(call(&service, 7).await, Ok((1, Served::Loaded)));
-    advance(2 * SECOND).await;
-    origin.say(2);
-    origin.now(After(50 * MS));
+    outdate(&service, &origin, After(50 * MS)).await;
     for _ in 0..100 {
         let answer = call(&service, 7).now_or_never().expect("ready when it is polled first");
         assert_eq!(answer, Ok((1, Served::Stale(SECOND))));
@@ -60,10 +57,7 @@ async fn c9_a_refresh_that_fails_keeps_the_stale_value_to_its_end_and_is_throttl
 async fn c9_without_tasks_one_caller_waits_and_the_others_get_the_stale_value() {
     let (cache, origin) = (pages(revalidating()), Origin::new(Answer));
     let service = layer(&cache).layer(origin.service());
-    call(&service, 7).await.unwrap();
-    advance(2 * SECOND).await;
-    origin.say(2);
-    origin.now(After(50 * MS));
+    outdate(&service, &origin, After(50 * MS)).await;
     let mut first = Box::pin(call(&service, 7));
     assert!((&mut first).now_or_never().is_none());
     for _ in 0..99 {
@@ -119,9 +113,8 @@ async fn c10_a_failure_is_answered_by_a_stale_value_with_a_mark_until_its_bound(
         let start = Instant::now();
         let config = Config::default().ttl(SECOND).stale_if_error(10 * SECOND).retry_after(Duration::ZERO);
         let (cache, origin) = (pages(config), Origin::new(Answer));
-        let (here, there) =
-            (layer(&cache).layer(origin.service()), layer(&cache).background().layer(origin.service()));
-        let call = || if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+        let service = apart_if(apart, layer(&cache)).layer(origin.service());
+        let call = || call(&service, 7);
         call().await.unwrap();
         origin.now(Fail);
         for at in [1000, 10_999] {
@@ -177,9 +170,8 @@ async fn c10_an_answer_that_a_rule_calls_a_failure_is_replaced_by_a_stale_value(
         // Versions from 500 on are failures.
         let layer =
             layer(&cache).rule(|page| if page.version >= 500 { Fate::Failed } else { Fate::store().into() });
-        let (here, there) =
-            (layer.clone().layer(origin.service()), layer.background().layer(origin.service()));
-        let call = || if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+        let service = apart_if(apart, layer).layer(origin.service());
+        let call = || call(&service, 7);
         call().await.unwrap();
         until(start, 1000).await;
         origin.say(500);

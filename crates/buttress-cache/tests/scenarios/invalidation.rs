@@ -108,9 +108,8 @@ async fn after_the_answer_to_a_write_there_is_no_old_value() {
         for apart in [false, true] {
             let (cache, origin) = (pages(Config::default()), Origin::new(Answer));
             let layer = layer(&cache).rule_by(tagged).invalidate_on(written(how));
-            let (here, there) =
-                (layer.clone().layer(origin.service()), layer.background().layer(origin.service()));
-            let call = |key| if apart { call(&there, key).boxed() } else { call(&here, key).boxed() };
+            let service = apart_if(apart, layer).layer(origin.service());
+            let call = |key| call(&service, key);
             call(7).await.unwrap();
             call(8).await.unwrap();
             // A write that is under way takes nothing away yet.
@@ -134,9 +133,8 @@ async fn a_write_outruns_a_load_that_began_before_it_ended() {
             let start = Instant::now();
             let (cache, origin) = (pages(Config::default()), Origin::new(After(100 * MS)));
             let layer = layer(&cache).rule_by(tagged).invalidate_on(written(how));
-            let (here, there) =
-                (layer.clone().layer(origin.service()), layer.background().layer(origin.service()));
-            let call = |key| if apart { call(&there, key).boxed() } else { call(&here, key).boxed() };
+            let service = apart_if(apart, layer).layer(origin.service());
+            let call = |key| call(&service, key);
             let load = tokio::spawn(call(7));
             settle().await;
             origin.now(After(50 * MS));

@@ -54,8 +54,8 @@ async fn c8_a_hit_takes_no_permit_and_a_miss_gives_it_back() {
         let permits = Arc::new(Semaphore::new(2));
         let (cache, origin) = (pages(Config::default()), Origin::new(After(MS)));
         let inner = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&permits)).layer(origin.service());
-        let (here, there) = (layer(&cache).layer(inner.clone()), layer(&cache).background().layer(inner));
-        let call = |key| if apart { call(&there, key).boxed() } else { call(&here, key).boxed() };
+        let service = apart_if(apart, layer(&cache)).layer(inner);
+        let call = |key| call(&service, key);
         let mut miss = Box::pin(call(7));
         assert_eq!(permits.available_permits(), 2, "a call that is not polled has none");
         assert!((&mut miss).now_or_never().is_none());
@@ -134,8 +134,8 @@ async fn c8_a_service_that_is_not_ready_or_broken_is_a_matter_of_misses() {
         let (cache, origin) = (pages(Config::default()), Origin::new(Answer));
         let ready = Arc::new(Mutex::new(Some(Ok(()))));
         let inner = Told(Arc::clone(&ready), origin.service());
-        let (here, there) = (layer(&cache).layer(inner.clone()), layer(&cache).background().layer(inner));
-        let call = |key| if apart { call(&there, key).boxed() } else { call(&here, key).boxed() };
+        let service = apart_if(apart, layer(&cache)).layer(inner);
+        let call = |key| call(&service, key);
         call(7).await.unwrap();
         *ready.lock() = None;
         assert_eq!(call(7).now_or_never(), Some(Ok((1, Served::Hit))));

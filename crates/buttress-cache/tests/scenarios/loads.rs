@@ -93,12 +93,11 @@ async fn c5_who_waits_is_polled_to_join_and_to_leave() {
     for apart in [false, true] {
         let (cache, origin) = (pages(Config::default()), Origin::new(After(200 * MS)));
         let polls = Arc::new(AtomicUsize::new(0));
-        let (here, there) = (layer(&cache), layer(&cache).background());
-        let (here, there) = (here.layer(origin.service()), there.layer(origin.service()));
-        let leader = tokio::spawn(if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() });
+        let service = apart_if(apart, layer(&cache)).layer(origin.service());
+        let leader = tokio::spawn(call(&service, 7));
         settle().await;
         let follower = |_| {
-            let call = if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+            let call = call(&service, 7);
             tokio::spawn(Counted(Box::pin(call), Arc::clone(&polls)))
         };
         let followers: Vec<_> = (0..100).map(follower).collect();
@@ -139,9 +138,8 @@ async fn c6_a_shared_error_is_everybodys_own() {
     for apart in [false, true] {
         let (cache, origin) = (pages(Config::default()), Origin::new(FailAfter(20 * MS)));
         let layer = layer(&cache).share_errors();
-        let (here, there) =
-            (layer.clone().layer(origin.service()), layer.background().layer(origin.service()));
-        let calls = (0..1000).map(|_| if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() });
+        let service = apart_if(apart, layer).layer(origin.service());
+        let calls = (0..1000).map(|_| call(&service, 7));
         let answers = join_all(calls).await;
         assert!(answers.iter().all(|answer| *answer == Err(Error::Inner("failed late"))), "apart: {apart}");
         assert_eq!(origin.calls(), 1, "apart: {apart}");
@@ -162,10 +160,9 @@ async fn whose_answer_is_refused_leaves_the_others_to_calls_of_their_own_side_by
     for apart in [false, true] {
         let (cache, origin) = (pages(Config::default()), Origin::new(After(20 * MS)));
         let layer = layer(&cache).rule(|_: &Page| Fate::Refuse);
-        let (here, there) =
-            (layer.clone().layer(origin.service()), layer.background().layer(origin.service()));
+        let service = apart_if(apart, layer).layer(origin.service());
         let begun = Instant::now();
-        let calls = (0..50).map(|_| if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() });
+        let calls = (0..50).map(|_| call(&service, 7));
         let answers = join_all(calls).await;
         assert!(answers.iter().all(|answer| *answer == Ok((1, Served::Loaded))), "{answers:?}");
         assert_eq!((origin.calls(), origin.most()), (50, 49), "apart: {apart}");

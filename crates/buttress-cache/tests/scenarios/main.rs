@@ -32,7 +32,7 @@ mod patience;
 mod stats;
 mod warm;
 
-use buttress_cache::{By, Cache, CacheLayer, Config, Owned, Rules, Served};
+use buttress_cache::{Apart, By, Cache, CacheLayer, Config, Owned, Rules, Served};
 use buttress_core::{Error, Reason};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -44,6 +44,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep};
+use tower::util::Either;
 use tower::{Service, ServiceExt};
 
 type TestError = Error<&'static str>;
@@ -218,6 +219,13 @@ fn layer(cache: &Pages) -> Marked {
     CacheLayer::new(cache, key).mark(mark)
 }
 
+type LayerOr<F, P> = Either<CacheLayer<u64, Page, F, P, Apart>, CacheLayer<u64, Page, F, P>>;
+
+/// The layer as it is, or with each load in a task of its own.
+fn apart_if<F, P>(apart: bool, layer: CacheLayer<u64, Page, F, P>) -> LayerOr<F, P> {
+    if apart { Either::Left(layer.background()) } else { Either::Right(layer) }
+}
+
 /// Calls a clone of the service.
 fn call<S>(service: &S, request: u64) -> impl Future<Output = Answered> + use<S>
 where
@@ -228,6 +236,17 @@ where
         let Page { version, served } = service.oneshot(request).await?;
         Ok((version, served.expect("every answer is marked")))
     }
+}
+
+/// Stores version 1 and lets it be stale for a second; the next call is to bring version 2.
+async fn outdate<S>(service: &S, origin: &Origin, next: How)
+where
+    S: Service<u64, Response = Page, Error = TestError> + Clone,
+{
+    assert_eq!(call(service, 7).await, Ok((1, Served::Loaded)));
+    advance(2 * SECOND).await;
+    origin.say(2);
+    origin.now(next);
 }
 
 /// Why a call was refused.

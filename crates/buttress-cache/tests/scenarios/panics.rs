@@ -31,9 +31,8 @@ async fn c4_after_a_panic_in_call_or_poll_one_that_waits_takes_over() {
     for how in [Panic, PanicInCall] {
         for apart in [false, true] {
             let (cache, origin) = (pages(Config::default()), Origin::new(how));
-            let (here, there) =
-                (layer(&cache).layer(origin.service()), layer(&cache).background().layer(origin.service()));
-            let call = |key| if apart { call(&there, key).boxed() } else { call(&here, key).boxed() };
+            let service = apart_if(apart, layer(&cache)).layer(origin.service());
+            let call = |key| call(&service, key);
             // In the background nobody panics but the tasks; here the first does, and the one that takes over.
             let first = tokio::spawn(call(7));
             let mut all = vec![first];

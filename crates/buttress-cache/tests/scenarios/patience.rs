@@ -14,10 +14,7 @@ fn stale() -> Config {
 async fn after_a_soft_timeout_the_stale_value_is_served_and_the_load_is_stored_later() {
     let (cache, origin) = (pages(stale().soft_timeout(50 * MS)), Origin::new(Answer));
     let service = layer(&cache).background().layer(origin.service());
-    call(&service, 7).await.unwrap();
-    advance(2 * SECOND).await;
-    origin.say(2);
-    origin.now(After(SECOND));
+    outdate(&service, &origin, After(SECOND)).await;
     let begun = Instant::now();
     for answer in [call(&service, 7).await, call(&service, 7).await] {
         assert_eq!(answer.unwrap().0, 1);
@@ -34,9 +31,8 @@ async fn after_a_soft_timeout_the_stale_value_is_served_and_the_load_is_stored_l
 async fn with_nothing_stale_a_soft_timeout_changes_nothing() {
     for apart in [false, true] {
         let (cache, origin) = (pages(stale().soft_timeout(50 * MS)), Origin::new(After(SECOND)));
-        let (here, there) =
-            (layer(&cache).layer(origin.service()), layer(&cache).background().layer(origin.service()));
-        let call = || if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+        let service = apart_if(apart, layer(&cache)).layer(origin.service());
+        let call = || call(&service, 7);
         assert_eq!(tokio::join!(call(), call()), (Ok((1, Served::Loaded)), Ok((1, Served::Waited))));
         assert_eq!(cache.stats().stale, 0);
     }
@@ -46,10 +42,7 @@ async fn with_nothing_stale_a_soft_timeout_changes_nothing() {
 async fn without_tasks_a_soft_timeout_is_for_those_who_wait() {
     let (cache, origin) = (pages(stale().soft_timeout(50 * MS)), Origin::new(Answer));
     let service = layer(&cache).layer(origin.service());
-    call(&service, 7).await.unwrap();
-    advance(2 * SECOND).await;
-    origin.say(2);
-    origin.now(After(SECOND));
+    outdate(&service, &origin, After(SECOND)).await;
     let begun = Instant::now();
     let leader = tokio::spawn(call(&service, 7));
     settle().await;
@@ -63,10 +56,7 @@ async fn without_tasks_a_soft_timeout_is_for_those_who_wait() {
 async fn an_invalidation_takes_from_a_soft_timeout_what_it_could_serve() {
     let (cache, origin) = (pages(stale().soft_timeout(50 * MS)), Origin::new(Answer));
     let service = layer(&cache).background().layer(origin.service());
-    call(&service, 7).await.unwrap();
-    advance(2 * SECOND).await;
-    origin.say(2);
-    origin.now(After(SECOND));
+    outdate(&service, &origin, After(SECOND)).await;
     let mut waits = Box::pin(call(&service, 7));
     assert!((&mut waits).now_or_never().is_none());
     settle().await;
@@ -121,9 +111,8 @@ async fn in_the_background_a_hard_timeout_is_each_callers_own_and_the_late_value
 async fn a_hard_timeout_is_answered_by_a_stale_value_if_there_is_one() {
     for apart in [false, true] {
         let (cache, origin) = (pages(stale().hard_timeout(100 * MS)), Origin::new(Answer));
-        let (here, there) =
-            (layer(&cache).layer(origin.service()), layer(&cache).background().layer(origin.service()));
-        let call = || if apart { call(&there, 7).boxed() } else { call(&here, 7).boxed() };
+        let service = apart_if(apart, layer(&cache)).layer(origin.service());
+        let call = || call(&service, 7);
         call().await.unwrap();
         advance(2 * SECOND).await;
         origin.now(Hang);
