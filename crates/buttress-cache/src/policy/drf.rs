@@ -60,8 +60,6 @@ pub(crate) struct Drf {
     /// What a newcomer may weigh beyond the capacity, for once; see [`Evict::bind`]. Not room: a queue that has some
     /// takes whatever comes.
     slack: u64,
-    /// As many entries as the ghost is made for.
-    entries: usize,
     mode: Mode,
     /// What the window may weigh now, on its way to `goal`.
     target: u64,
@@ -97,10 +95,6 @@ impl Drf {
 
     fn len(&self) -> usize {
         self.window.len() + self.main.len()
-    }
-
-    fn queue(&mut self, main: bool) -> &mut List {
-        if main { &mut self.main } else { &mut self.window }
     }
 
     fn tick(&mut self) {
@@ -192,21 +186,6 @@ impl Drf {
         self.weight() <= (self.capacity + self.slack).saturating_sub(weight)
     }
 
-    /// Evicts until an entry of this weight fits into main, or else into the window.
-    #[inline(always)]
-    fn make_room(&mut self, nodes: &mut Nodes, weight: u64, to_main: bool, evicted: &mut Vec<u32>) {
-        // What the window may weigh before the newcomer joins it, if it does.
-        let target = if to_main { Some(self.target) } else { self.target.checked_sub(weight) };
-        while !self.fits(weight) && self.len() > 0 {
-            let over = target.is_none_or(|target| self.window.weight() > target);
-            if over && !self.window.is_empty() || self.main.is_empty() {
-                self.shrink_window(nodes, evicted);
-            } else {
-                self.evict_main(nodes, evicted);
-            }
-        }
-    }
-
     /// Follows a change of mode, by four average entries per newcomer.
     fn move_target(&mut self) {
         if self.target != self.goal {
@@ -228,7 +207,6 @@ impl Evict for Drf {
             main: List::new(MAIN),
             ghost: Ghost::new(entries),
             slack: 0,
-            entries,
             mode: Mode::DEFAULT,
             target: 0,
             goal: 0,
@@ -266,28 +244,25 @@ impl Evict for Drf {
             let victim = self.victim(nodes);
             to_main = victim.is_none_or(|victim| self.age(score) < self.age(nodes.level(victim)));
         }
-        self.make_room(nodes, weight, to_main, evicted);
+        let queue = if to_main { MAIN } else { WINDOW };
+        self.make_room(nodes, weight, queue, evicted);
         nodes.set_level(index, known.map_or(self.now, |score| self.credit(score)));
-        self.queue(to_main).push(nodes, index);
-        if self.len() > self.entries {
-            self.entries = self.entries.max(4) * 2;
-            self.ghost.double();
-        }
+        self.queue(queue).push(nodes, index);
+        self.ghost.fit(self.len());
     }
 
-    fn remove(&mut self, nodes: &mut Nodes, index: u32) {
-        self.queue(nodes.queue(index) == MAIN).unlink(nodes, index);
-    }
-
-    fn reweigh(&mut self, nodes: &mut Nodes, index: u32, weight: u64, evicted: &mut Vec<u32>) {
-        let in_main = nodes.queue(index) == MAIN;
-        if self.weight() - nodes.weight(index) <= self.capacity.saturating_sub(weight) {
-            return self.queue(in_main).reweigh(nodes, index, weight);
+    #[inline(always)]
+    fn make_room(&mut self, nodes: &mut Nodes, weight: u64, queue: u8, evicted: &mut Vec<u32>) {
+        // What the window may weigh before the newcomer joins it, if it does.
+        let target = if queue == MAIN { Some(self.target) } else { self.target.checked_sub(weight) };
+        while !self.fits(weight) && self.len() > 0 {
+            let over = target.is_none_or(|target| self.window.weight() > target);
+            if over && !self.window.is_empty() || self.main.is_empty() {
+                self.shrink_window(nodes, evicted);
+            } else {
+                self.evict_main(nodes, evicted);
+            }
         }
-        self.remove(nodes, index);
-        nodes.set_weight(index, weight);
-        self.make_room(nodes, weight, in_main, evicted);
-        self.queue(in_main).push(nodes, index);
     }
 
     fn shrink(&mut self, nodes: &mut Nodes, weight: u64, evicted: &mut Vec<u32>) {
@@ -310,6 +285,16 @@ impl Evict for Drf {
     fn bind(&mut self, nodes: &mut Nodes, newcomer: u64, evicted: &mut Vec<u32>) {
         self.set_capacity(nodes, self.weight(), evicted);
         self.slack = newcomer - 1;
+    }
+
+    #[inline]
+    fn queue(&mut self, id: u8) -> &mut List {
+        if id == MAIN { &mut self.main } else { &mut self.window }
+    }
+
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     fn weight(&self) -> u64 {

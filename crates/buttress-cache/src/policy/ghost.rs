@@ -3,7 +3,11 @@
 
 /// Fingerprints in buckets of eight. A full bucket forgets its oldest stamp, by an age that wraps.
 #[derive(Debug)]
-pub(crate) struct Ghost(Vec<Bucket>);
+pub(crate) struct Ghost {
+    buckets: Vec<Bucket>,
+    /// It is made for a cache of so many.
+    entries: usize,
+}
 
 // Half a cache line, and never across two. Both halves are eight lanes of sixteen bits: without a loop, the
 // words are compared four lanes at a time, and the compiler turns what is done to the array into vectors.
@@ -68,12 +72,12 @@ impl Bucket {
 impl Ghost {
     /// Remembers about twice as many as the cache holds.
     pub(crate) fn new(entries: usize) -> Self {
-        Self(vec![Bucket::EMPTY; (entries / 4).max(1)])
+        Self { buckets: vec![Bucket::EMPTY; (entries / 4).max(1)], entries }
     }
 
     fn bucket(&mut self, hash: u64) -> &mut Bucket {
-        let at = (u64::from(hash as u32) * self.0.len() as u64) >> 32;
-        &mut self.0[at as usize]
+        let at = (u64::from(hash as u32) * self.buckets.len() as u64) >> 32;
+        &mut self.buckets[at as usize]
     }
 
     /// Forgets `hash` and says how it was stamped.
@@ -96,10 +100,19 @@ impl Ghost {
         bucket.stamps[lane % 8] = stamp;
     }
 
+    /// Grows if the cache holds more than it is made for.
+    #[inline]
+    pub(crate) fn fit(&mut self, entries: usize) {
+        if entries > self.entries {
+            self.entries = self.entries.max(4) * 2;
+            self.double();
+        }
+    }
+
     /// Twice the room. Each bucket becomes two that both remember what it did: nothing is lost, and the
     /// copies that no hash leads to grow old.
-    pub(crate) fn double(&mut self) {
-        self.0 = self.0.iter().flat_map(|&bucket| [bucket, bucket]).collect();
+    fn double(&mut self) {
+        self.buckets = self.buckets.iter().flat_map(|&bucket| [bucket, bucket]).collect();
     }
 }
 

@@ -37,14 +37,6 @@ impl Lfu {
         self.window.len() + self.probation.len() + self.protected.len()
     }
 
-    fn queue(&mut self, id: u8) -> &mut List {
-        match id {
-            WINDOW => &mut self.window,
-            PROBATION => &mut self.probation,
-            _ => &mut self.protected,
-        }
-    }
-
     fn victim(&self, nodes: &Nodes) -> Option<u32> {
         self.probation.oldest(nodes).or_else(|| self.protected.oldest(nodes))
     }
@@ -131,21 +123,6 @@ impl Evict for Lfu {
         }
     }
 
-    fn remove(&mut self, nodes: &mut Nodes, index: u32) {
-        self.queue(nodes.queue(index)).unlink(nodes, index);
-    }
-
-    fn reweigh(&mut self, nodes: &mut Nodes, index: u32, weight: u64, evicted: &mut Vec<u32>) {
-        let id = nodes.queue(index);
-        if self.weight() - nodes.weight(index) <= self.capacity.saturating_sub(weight) {
-            return self.queue(id).reweigh(nodes, index, weight);
-        }
-        self.remove(nodes, index);
-        nodes.set_weight(index, weight);
-        self.shrink(nodes, self.capacity.saturating_sub(weight), evicted);
-        self.queue(id).push(nodes, index);
-    }
-
     fn shrink(&mut self, nodes: &mut Nodes, weight: u64, evicted: &mut Vec<u32>) {
         while self.weight() > weight {
             match self.victim(nodes).or_else(|| self.window.oldest(nodes)) {
@@ -159,6 +136,19 @@ impl Evict for Lfu {
         self.capacity = capacity;
         self.shrink(nodes, capacity, evicted);
         self.demote(nodes);
+    }
+
+    fn queue(&mut self, id: u8) -> &mut List {
+        match id {
+            WINDOW => &mut self.window,
+            PROBATION => &mut self.probation,
+            _ => &mut self.protected,
+        }
+    }
+
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     fn weight(&self) -> u64 {

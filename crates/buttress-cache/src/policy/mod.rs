@@ -16,6 +16,7 @@ pub(crate) use nodes::{MAX_WEIGHT, Nodes};
 
 use drf::Drf;
 use lfu::Lfu;
+use nodes::List;
 use queue::{Fifo, Lru};
 use s3_fifo::S3Fifo;
 
@@ -65,11 +66,29 @@ pub(crate) trait Evict {
     fn insert(&mut self, nodes: &mut Nodes, index: u32, evicted: &mut Vec<u32>);
 
     /// The entry was invalidated or has expired: it goes without a trace.
-    fn remove(&mut self, nodes: &mut Nodes, index: u32);
+    #[inline]
+    fn remove(&mut self, nodes: &mut Nodes, index: u32) {
+        self.queue(nodes.queue(index)).unlink(nodes, index);
+    }
 
     /// Changes an entry's weight. It stays; others may have to go, and then it counts as the youngest of
     /// its queue.
-    fn reweigh(&mut self, nodes: &mut Nodes, index: u32, weight: u64, evicted: &mut Vec<u32>);
+    fn reweigh(&mut self, nodes: &mut Nodes, index: u32, weight: u64, evicted: &mut Vec<u32>) {
+        let queue = nodes.queue(index);
+        if self.weight() - nodes.weight(index) <= self.capacity().saturating_sub(weight) {
+            return self.queue(queue).reweigh(nodes, index, weight);
+        }
+        self.remove(nodes, index);
+        nodes.set_weight(index, weight);
+        self.make_room(nodes, weight, queue, evicted);
+        self.queue(queue).push(nodes, index);
+    }
+
+    /// Evicts until an entry of this weight fits into this queue.
+    #[inline]
+    fn make_room(&mut self, nodes: &mut Nodes, weight: u64, _queue: u8, evicted: &mut Vec<u32>) {
+        self.shrink(nodes, self.capacity().saturating_sub(weight), evicted);
+    }
 
     /// Evicts until at most `weight` is left.
     fn shrink(&mut self, nodes: &mut Nodes, weight: u64, evicted: &mut Vec<u32>);
@@ -82,6 +101,12 @@ pub(crate) trait Evict {
     fn bind(&mut self, nodes: &mut Nodes, newcomer: u64, evicted: &mut Vec<u32>) {
         self.set_capacity(nodes, self.weight() + newcomer - 1, evicted);
     }
+
+    /// The queue whose entries carry `id`.
+    fn queue(&mut self, id: u8) -> &mut List;
+
+    /// The most that all entries may weigh.
+    fn capacity(&self) -> u64;
 
     /// The sum over all entries.
     fn weight(&self) -> u64;

@@ -32,19 +32,6 @@ impl<const REFRESH: bool> Evict for Queue<REFRESH> {
         self.list.push(nodes, index);
     }
 
-    fn remove(&mut self, nodes: &mut Nodes, index: u32) {
-        self.list.unlink(nodes, index);
-    }
-
-    fn reweigh(&mut self, nodes: &mut Nodes, index: u32, weight: u64, evicted: &mut Vec<u32>) {
-        if self.weight() - nodes.weight(index) <= self.capacity.saturating_sub(weight) {
-            return self.list.reweigh(nodes, index, weight);
-        }
-        self.list.unlink(nodes, index);
-        nodes.set_weight(index, weight);
-        self.insert(nodes, index, evicted);
-    }
-
     fn shrink(&mut self, nodes: &mut Nodes, weight: u64, evicted: &mut Vec<u32>) {
         while self.list.weight() > weight {
             let Some(oldest) = self.list.oldest(nodes) else { break };
@@ -56,6 +43,16 @@ impl<const REFRESH: bool> Evict for Queue<REFRESH> {
     fn set_capacity(&mut self, nodes: &mut Nodes, capacity: u64, evicted: &mut Vec<u32>) {
         self.capacity = capacity;
         self.shrink(nodes, capacity, evicted);
+    }
+
+    #[inline]
+    fn queue(&mut self, _: u8) -> &mut List {
+        &mut self.list
+    }
+
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     fn weight(&self) -> u64 {

@@ -16,8 +16,6 @@ pub(crate) struct S3Fifo {
     small: List,
     main: List,
     ghost: Ghost,
-    /// As many entries as the ghost is made for.
-    entries: usize,
     /// Counts what the ghost takes in, what it has since this last moved, and how much that may be.
     now: u16,
     since: u32,
@@ -27,10 +25,6 @@ pub(crate) struct S3Fifo {
 impl S3Fifo {
     fn len(&self) -> usize {
         self.small.len() + self.main.len()
-    }
-
-    fn queue(&mut self, main: bool) -> &mut List {
-        if main { &mut self.main } else { &mut self.small }
     }
 
     /// How many entries the ghost holds, first in first out.
@@ -86,7 +80,6 @@ impl Evict for S3Fifo {
             small: List::new(SMALL),
             main: List::new(MAIN),
             ghost: Ghost::new(entries),
-            entries,
             now: 0,
             since: 0,
             per_tick: 1,
@@ -101,27 +94,10 @@ impl Evict for S3Fifo {
     #[inline(never)]
     fn insert(&mut self, nodes: &mut Nodes, index: u32, evicted: &mut Vec<u32>) {
         let to_main = self.ghost.take(nodes.hash(index)).is_some_and(|stamp| self.remembers(stamp));
-        self.shrink(nodes, self.capacity.saturating_sub(nodes.weight(index)), evicted);
-        self.queue(to_main).push(nodes, index);
-        if self.len() > self.entries {
-            self.entries = self.entries.max(4) * 2;
-            self.ghost.double();
-        }
-    }
-
-    fn remove(&mut self, nodes: &mut Nodes, index: u32) {
-        self.queue(nodes.queue(index) == MAIN).unlink(nodes, index);
-    }
-
-    fn reweigh(&mut self, nodes: &mut Nodes, index: u32, weight: u64, evicted: &mut Vec<u32>) {
-        let in_main = nodes.queue(index) == MAIN;
-        if self.weight() - nodes.weight(index) <= self.capacity.saturating_sub(weight) {
-            return self.queue(in_main).reweigh(nodes, index, weight);
-        }
-        self.remove(nodes, index);
-        nodes.set_weight(index, weight);
-        self.shrink(nodes, self.capacity.saturating_sub(weight), evicted);
-        self.queue(in_main).push(nodes, index);
+        let queue = if to_main { MAIN } else { SMALL };
+        self.make_room(nodes, nodes.weight(index), queue, evicted);
+        self.queue(queue).push(nodes, index);
+        self.ghost.fit(self.len());
     }
 
     #[inline(always)]
@@ -138,6 +114,16 @@ impl Evict for S3Fifo {
     fn set_capacity(&mut self, nodes: &mut Nodes, capacity: u64, evicted: &mut Vec<u32>) {
         self.capacity = capacity;
         self.shrink(nodes, capacity, evicted);
+    }
+
+    #[inline]
+    fn queue(&mut self, id: u8) -> &mut List {
+        if id == MAIN { &mut self.main } else { &mut self.small }
+    }
+
+    #[inline]
+    fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     fn weight(&self) -> u64 {
