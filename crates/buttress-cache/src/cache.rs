@@ -22,6 +22,8 @@ use tokio::task::AbortHandle;
 /// Values are cloned out, so put what is large behind an `Arc` or in `Bytes`. `Hash`, `Eq` of keys and `Clone` of
 /// values run under a shard's lock, and must not use the same cache; drops run after it.
 ///
+/// For HTTP responses there is [`http::HttpCache`](crate::http::HttpCache) with its layer (feature `http`).
+///
 /// # Examples
 ///
 /// ```

@@ -12,6 +12,9 @@ use tower_layer::Layer;
 ///
 /// It is always ready and asks the inner service for readiness only where it calls it, so that what is there is
 /// answered whatever the service does. See the [crate] for when to use it and for examples.
+///
+/// It knows nothing of HTTP: for responses there is [`http::HttpCacheLayer`](crate::http::HttpCacheLayer) (feature
+/// `http`).
 pub struct CacheLayer<K, V, F, P = Rules, M = Here> {
     cache: Cache<K, V>,
     key: F,

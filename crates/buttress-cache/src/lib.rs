@@ -4,8 +4,8 @@
 //! [`Cache`] keeps values within limits and for a time. [`Cache::get_or_load`] loads what it does not have, a
 //! [`Loader`] does so by [`Rules`], and [`CacheLayer`] puts it before a service. They share what they load: the cache
 //! of a layer can be read, warmed and invalidated directly. Use it for answers that are asked for again and may be a
-//! little old; not for requests that change something (say what those invalidate), nor, without the feature `http`,
-//! for bodies that stream.
+//! little old; not for requests that change something (say what those invalidate), nor for bodies that stream. For HTTP
+//! responses there is [`http::HttpCacheLayer`] (feature `http`): it heeds their headers, and their bodies stream.
 //!
 //! - **The limits hold at every moment**, on entries and on weight, over all shards together. One entry may weigh as
 //!   much as the whole cache; one that weighs more is for its caller alone and evicts nobody.
