@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// A hit in the store.
 pub const GET: &str = "buttress: get";
@@ -134,16 +134,10 @@ fn hit_text(name: &'static str, policy: Policy) -> Contender {
         for (text, page) in texts.entries() {
             cache.insert(text, page);
         }
-        let layer = CacheLayer::by_ref(&cache, |text: &Text| Some(text.0.at(text.1)));
-        let page: Arc<[u8]> = Arc::from([0; 1024]);
-        let inner = service_fn(move |_: Text| ready(Ok::<_, Small>(Arc::clone(&page))));
-        let texts = Arc::new(texts);
-        layer.layer(inner).map_request(move |n| Text(Arc::clone(&texts), n))
+        let layer = CacheLayer::by_ref(&cache, |text: &Text| Some(text.as_str()));
+        asked(texts, layer.layer(pages::<Small>()))
     })
 }
-
-/// A request that has a text in it.
-struct Text(Arc<Texts>, u64);
 
 fn miss(name: &'static str, policy: Policy, is_stored: bool) -> Contender {
     Contender::new(name, move || {
@@ -304,7 +298,7 @@ impl Texts {
 
     /// What is to be put in; the values are of 1 KiB, and cloning one is to count it.
     pub fn entries(&self) -> impl Iterator<Item = (String, Arc<[u8]>)> {
-        self.0.iter().map(|text| (text.clone(), Arc::from([0; 1024])))
+        self.0.iter().map(|text| (text.clone(), page()))
     }
 
     /// The key of a call.
@@ -319,6 +313,42 @@ impl Default for Texts {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A request that has a text in it.
+#[derive(Debug)]
+pub struct Text(Arc<Texts>, u64);
+
+impl Text {
+    /// The text.
+    #[must_use]
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        self.0.at(self.1)
+    }
+}
+
+/// Asks a service for the text of each call.
+pub fn asked<S>(texts: Texts, service: S) -> impl Service<u64> + Clone + Send + 'static
+where
+    S: Service<Text> + Clone + Send + 'static,
+{
+    let texts = Arc::new(texts);
+    service.map_request(move |n| Text(Arc::clone(&texts), n))
+}
+
+/// The service under a layer that is asked for texts: it answers each with a page of its own, like
+/// [`Texts::entries`].
+#[must_use]
+pub fn pages<E>() -> impl Service<Text, Response = Arc<[u8]>, Error = E, Future: Send> + Clone + Send + 'static
+where
+    E: Send + 'static,
+{
+    service_fn(|_| ready(Ok(page())))
+}
+
+fn page() -> Arc<[u8]> {
+    Arc::from([0; 1024])
 }
 
 /// One of a million keys by Zipf's law with an exponent of 0.99, drawn by the number of a call: the smaller, the

@@ -2,7 +2,8 @@
 //! `lru` is one lock, as its users put it there.
 
 use buttress_benches::cache::{
-    self, BYTES, CAPACITY, CLAIMED, LARGEST, MANY, MIXED_CAPACITY, POLLS, TTL, Texts, WEIGHT_LIMIT, key, zipf,
+    self, BYTES, CAPACITY, CLAIMED, LARGEST, MANY, MIXED_CAPACITY, POLLS, TTL, Text, Texts, WEIGHT_LIMIT,
+    key, zipf,
 };
 use buttress_benches::stampede::{Stampede, finish, later, soon};
 use buttress_benches::{Contender, Fact, Failed, Fails, Inner, measure, reference};
@@ -376,8 +377,8 @@ fn lru() -> [Contender; 4] {
 
 const COALESCE: &str = "tower-resilience: 1000 callers";
 
-/// It has no store to be asked, only a layer.
-fn tower_resilience() -> [Contender; 4] {
+/// It has no store to be asked, only a layer, and its keys are owned.
+fn tower_resilience() -> [Contender; 5] {
     let hit = |name, ttl: Option<Duration>| {
         Contender::new(name, move || {
             let builder = CacheLayer::<u64, u64>::builder().max_size(CAPACITY.get());
@@ -389,6 +390,12 @@ fn tower_resilience() -> [Contender; 4] {
     [
         hit("tower-resilience: hit", None).against(cache::HIT),
         hit("tower-resilience: hit, TTL", Some(TTL)).against(cache::HIT_TTL),
+        Contender::new("tower-resilience: hit, String", || {
+            let builder = CacheLayer::<Text, String>::builder().max_size(CAPACITY.get());
+            let layer = builder.key_extractor(|text| text.as_str().to_owned()).build();
+            cache::asked(Texts::new(), layer.expect("a valid configuration").layer(cache::pages::<Failed>()))
+        })
+        .against(cache::HIT_TEXT),
         // Always new keys.
         Contender::new("tower-resilience: miss", || {
             let builder = CacheLayer::<u64, u64>::builder().max_size(CAPACITY.get());
