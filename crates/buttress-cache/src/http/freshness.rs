@@ -15,46 +15,26 @@ pub(crate) struct Times {
     pub(crate) response: SystemTime,
 }
 
-/// Where a lifetime is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lifetime {
-    /// `s-maxage`, `max-age` or `Expires`.
-    Explicit(Duration),
-    /// §4.2.2.
-    Heuristic(Duration),
-    /// Nothing says, and nothing can be guessed.
-    None,
-}
-
-impl Lifetime {
-    pub(super) fn duration(self) -> Duration {
-        match self {
-            Lifetime::Explicit(lifetime) | Lifetime::Heuristic(lifetime) => lifetime,
-            Lifetime::None => Duration::ZERO,
-        }
-    }
-}
-
-/// The freshness lifetime (§4.2.1): the first of these that the response has.
+/// The freshness lifetime (§4.2.1): the first of these that the response has, or a guess. Zero if there is none.
 pub(super) fn lifetime(
     options: &HttpOptions,
     status: StatusCode,
     headers: &HeaderMap,
     directives: &ResponseDirectives,
     received: SystemTime,
-) -> Lifetime {
+) -> Duration {
     let shared = options.mode == Mode::Shared;
     let s_maxage = directives.s_maxage.duration().filter(|_| shared);
     if let Some(lifetime) = s_maxage.or(directives.max_age.duration()) {
-        return Lifetime::Explicit(lifetime);
+        return lifetime;
     }
     // RFC 9110 §6.6.1: without a valid Date, it is when the response came.
     let date = Dated::of(headers, &DATE, received).at().unwrap_or_else(|| whole(received));
     if !directives.targeted {
         match Dated::of(headers, &EXPIRES, received) {
-            Dated::At(expires) => return Lifetime::Explicit(since(date, expires)),
+            Dated::At(expires) => return since(date, expires),
             // §5.3: what is no date is in the past.
-            Dated::Invalid => return Lifetime::Explicit(Duration::ZERO),
+            Dated::Invalid => return Duration::ZERO,
             Dated::Absent => {}
         }
     }
@@ -62,18 +42,18 @@ pub(super) fn lifetime(
         Some(heuristic) if directives.public || is_heuristic(status) => {
             guess(heuristic, headers, date, received)
         }
-        _ => Lifetime::None,
+        _ => Duration::ZERO,
     }
 }
 
 /// §4.2.2: a share of how long it has not been modified.
-fn guess(heuristic: &Heuristic, headers: &HeaderMap, date: SystemTime, received: SystemTime) -> Lifetime {
-    let Some(modified) = Dated::of(headers, &LAST_MODIFIED, received).at() else { return Lifetime::None };
+fn guess(heuristic: &Heuristic, headers: &HeaderMap, date: SystemTime, received: SystemTime) -> Duration {
+    let Some(modified) = Dated::of(headers, &LAST_MODIFIED, received).at() else { return Duration::ZERO };
     let unmodified = since(modified, date).as_secs();
     // In 128 bits, where this cannot overflow; the quotient is at most what it was a share of.
     let share = u128::from(unmodified) * u128::from(heuristic.share.millionths()) / 1_000_000;
     let share = Duration::from_secs(u64::try_from(share).unwrap_or(u64::MAX));
-    Lifetime::Heuristic(share.min(heuristic.most))
+    share.min(heuristic.most)
 }
 
 /// The statuses that RFC 9110 §15.1 calls heuristically cacheable.

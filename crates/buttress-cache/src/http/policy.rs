@@ -1,7 +1,7 @@
 //! What a stored response may be used for, and when (§4).
 
 use super::directives::{MaxStale, RequestDirectives, ResponseDirectives};
-use super::freshness::{Lifetime, Times, age_value, initial_age, lifetime};
+use super::freshness::{Times, age_value, initial_age, lifetime};
 use super::options::{HttpOptions, Mode};
 use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
@@ -29,7 +29,6 @@ pub(crate) struct Policy {
     must_revalidate: bool,
     /// RFC 8246.
     immutable: bool,
-    heuristic: bool,
 }
 
 /// What to do with a request, given what is stored.
@@ -83,7 +82,7 @@ impl Policy {
         Self {
             response_time: times.response,
             initial_age: initial_age(headers, times, age.unwrap_or_default()),
-            lifetime: if age.is_ok() { lifetime.duration() } else { Duration::ZERO },
+            lifetime: if age.is_ok() { lifetime } else { Duration::ZERO },
             stale_while_revalidate: window(
                 directives.stale_while_revalidate.duration(),
                 options.stale_while_revalidate,
@@ -94,7 +93,6 @@ impl Policy {
             no_cache,
             must_revalidate,
             immutable: directives.immutable,
-            heuristic: matches!(lifetime, Lifetime::Heuristic(_)),
         }
     }
 
@@ -106,19 +104,19 @@ impl Policy {
     }
 
     /// `response_is_fresh` of §4.2.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask it"))]
+    #[cfg(test)]
     pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
         self.lifetime > self.age(now)
     }
 
     /// How long it is still fresh.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask it"))]
+    #[cfg(test)]
     pub(crate) fn ttl(&self, now: SystemTime) -> Duration {
         self.lifetime.saturating_sub(self.age(now))
     }
 
     /// How long it has not been fresh.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask it"))]
+    #[cfg(test)]
     pub(crate) fn staleness(&self, now: SystemTime) -> Duration {
         self.age(now).saturating_sub(self.lifetime)
     }
@@ -129,13 +127,13 @@ impl Policy {
         seconds(self.lifetime) - seconds(self.age(now))
     }
 
-    /// How long after [`ttl`](Self::ttl) it may be served while it is revalidated.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask it"))]
+    /// How long after its lifetime it may be served while it is revalidated.
+    #[cfg(test)]
     pub(crate) fn stale_while_revalidate(&self) -> Duration {
         self.stale_while_revalidate
     }
 
-    /// How long after [`ttl`](Self::ttl) it may be served where the origin fails.
+    /// How long after its lifetime it may be served where the origin fails.
     pub(crate) fn stale_if_error(&self) -> Duration {
         self.stale_if_error.unwrap_or_default()
     }
@@ -149,12 +147,6 @@ impl Policy {
             time => self.lifetime.max(self.initial_age).saturating_add(time),
         };
         servable.max(validatable).saturating_sub(self.age(now))
-    }
-
-    /// Whether its lifetime is a guess (§4.2.2).
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask it"))]
-    pub(crate) fn is_heuristic(&self) -> bool {
-        self.heuristic
     }
 
     /// Whether it answers a request now (§4).

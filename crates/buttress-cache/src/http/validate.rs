@@ -92,21 +92,6 @@ pub(crate) fn is_strong(stored: &HeaderMap, now: SystemTime) -> bool {
     }
 }
 
-/// Whether a 304 is about what is stored (§4.3.4), if more than its validator was sent. Of several stored responses,
-/// only those for which this holds may be updated.
-///
-/// If only its own was sent, the origin has said that it holds, even if it adds another entity tag, as servers do that
-/// compress on the way out. Then this need not be asked.
-#[cfg_attr(not(test), expect(dead_code, reason = "only its own validator is sent"))]
-pub(crate) fn identifies(stored: &HeaderMap, not_modified: &HeaderMap) -> bool {
-    match (EntityTag::of(not_modified), not_modified.get(LAST_MODIFIED)) {
-        (Some(new), _) if new.is_strong() => EntityTag::of(stored).is_some_and(|tag| new.strongly_is(tag)),
-        (Some(new), _) => EntityTag::of(stored).is_some_and(|tag| new.weakly_is(tag)),
-        (None, Some(modified)) => stored.get(LAST_MODIFIED) == Some(modified),
-        (None, None) => !stored.contains_key(ETAG) && !stored.contains_key(LAST_MODIFIED),
-    }
-}
-
 /// Updates the fields of a stored response by those of a newer one (§3.2). Part of
 /// [`freshen`](super::storing::freshen).
 ///

@@ -1,7 +1,7 @@
 //! Which requests a stored response answers, of those for its URI (§4.1).
 
-use super::fields::{elements, is_token, pair};
-use http::header::{ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
+use super::fields::{elements, pair};
+use http::header::{ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
 use std::io::Write;
@@ -57,7 +57,7 @@ pub(crate) struct VaryKey(Box<[u8]>);
 
 impl VaryKey {
     /// To be hashed, or to be a part of another key. No two keys begin alike and end in the same place.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests ask it"))]
+    #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -137,21 +137,5 @@ fn thousandths(weight: &[u8]) -> Option<u16> {
         b'0' => Some(fraction),
         b'1' if fraction == 0 => Some(1000),
         _ => None,
-    }
-}
-
-/// Whether a stored response is in the one language that a request likes best, so that it answers it though it was
-/// another request's answer. Only for a response that varies on nothing but `Accept-Language`; it goes beyond §4.1,
-/// and holds as long as the origin gives the best language that it has.
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody has asked for it yet"))]
-pub(crate) fn is_preferred_language(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    let mut ranks: Vec<_> = elements(request, &ACCEPT_LANGUAGE).map(ranked).collect();
-    ranks.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    let mut stored = elements(stored, &CONTENT_LANGUAGE);
-    let (Some(language), None) = (stored.next(), stored.next()) else { return false };
-    match &ranks[..] {
-        [_, (_, second), ..] if ranks[0].1 == *second => false,
-        [(best, Some(1..)), ..] => is_token(best) && **best != *b"*" && best.eq_ignore_ascii_case(language),
-        _ => false,
     }
 }

@@ -6,9 +6,8 @@ use super::super::options::Mode;
 use super::super::range::{ContentRange, Cut, Wanted, partial, unsatisfiable};
 use super::super::request::way;
 use super::super::validate::{
-    conditions, identifies, if_range, is_same_head, is_strong, make_conditional, not_modified, update,
+    conditions, if_range, is_same_head, is_strong, make_conditional, not_modified, update,
 };
-use super::super::vary::is_preferred_language;
 use super::*;
 use proptest::collection::vec;
 use proptest::option::of;
@@ -167,9 +166,7 @@ proptest! {
         conditions(&again, status, &stored, received.response, now);
         if_range(&again, &stored, now);
         is_strong(&stored, now);
-        identifies(&stored, &again);
         is_same_head(&stored, size, &again);
-        is_preferred_language(&again, &stored);
         Vary::of(&answer).key(&again);
         tags(&answer, &options).count();
         make_conditional(&mut again.clone(), &stored);

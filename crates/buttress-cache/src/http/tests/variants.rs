@@ -1,6 +1,5 @@
 //! Which requests a response answers, of those for one URI.
 
-use super::super::vary::is_preferred_language;
 use super::Then::*;
 use super::*;
 use NotStored as No;
@@ -132,22 +131,4 @@ fn two_variants_have_two_keys() {
     assert_eq!(Vary::Nothing.key(&fields("Foo: 1")).unwrap().as_bytes(), b"");
     assert_eq!(Vary::of(&fields("Vary: B, a | Vary: b")), Vary::of(&fields("Vary: A,b")));
     assert_eq!(Vary::Star.key(&fields("")), None);
-}
-
-#[test]
-fn the_language_that_is_liked_best_answers() {
-    for (name, asked, stored, expected) in [
-        ("vary-normalise-lang-select", "fr;q=0.5, de;q=1.0", "de", true),
-        ("not the best", "fr;q=0.5, de;q=1.0", "fr", false),
-        ("two are the best", "fr, de", "de", false),
-        ("none is", "", "de", false),
-        ("any is", "*", "*", false),
-        ("not at all", "de;q=0", "de", false),
-        ("in two languages", "de", "de, fr", false),
-        ("case", "DE", "de", true),
-        ("no weight", "de;x", "de", false),
-    ] {
-        let (asked, stored) = (format!("Accept-Language: {asked}"), format!("Content-Language: {stored}"));
-        assert_eq!(is_preferred_language(&fields(&asked), &fields(&stored)), expected, "{name}");
-    }
 }

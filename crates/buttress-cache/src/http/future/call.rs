@@ -1,0 +1,204 @@
+//! What is known of a request on its way.
+
+use super::{Leader, Ready, ResponseFuture, Role, State};
+use crate::cache::Cache;
+use crate::http::answer::{Form, answer};
+use crate::http::body::Body;
+use crate::http::cache::HttpCache;
+use crate::http::client::{Client, peek};
+use crate::http::directives::{RequestDirectives, SURROGATE};
+use crate::http::entry::{Entry, HttpKey, Stored, tag_of};
+use crate::http::headers::strip_hop_by_hop;
+use crate::http::key::Target;
+use crate::http::policy::Verdict;
+use crate::http::request::is_unsafe;
+use crate::http::status::{CacheStatus, Fwd};
+use crate::http::validate::make_conditional;
+use crate::load::{Who, Write};
+use crate::rules::Touch;
+use crate::store::Patience;
+use http::header::{ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Sleep, sleep};
+
+/// A request on its way.
+pub struct Trip<S, Q> {
+    pub(crate) inner: S,
+    pub(crate) request: Request<Q>,
+    pub(super) call: Box<Call>,
+}
+
+/// What is known of a request beside itself.
+pub(super) struct Call {
+    pub(super) cache: HttpCache,
+    pub(super) client: Client,
+    /// What is stored and does not answer it as it is, and where.
+    pub(super) found: Option<(HttpKey, Arc<Stored>)>,
+    pub(super) fwd: Fwd,
+    pub(super) may_serve_stale: bool,
+    /// Whether the origin is asked if what was found still holds.
+    pub(super) is_conditional: bool,
+    pub(super) asked: SystemTime,
+    pub(super) rounds: u8,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S, Q> Trip<S, Q> {
+    pub(crate) fn new(cache: HttpCache, inner: S, request: Request<Q>, client: Client) -> Self {
+        let call = Call {
+            asked: cache.now(),
+            fwd: client.pass.unwrap_or(Fwd::Miss),
+            cache,
+            client,
+            found: None,
+            may_serve_stale: false,
+            is_conditional: false,
+            rounds: 0,
+            patience: None,
+        };
+        Self { inner, request, call: Box::new(call) }
+    }
+
+    /// The same request as the cache's own, which asks for the whole and leads.
+    pub(crate) fn refresh<F, B: http_body::Body, M>(
+        &self,
+        inner: S,
+        request: Request<Q>,
+        lead: Leader,
+    ) -> ResponseFuture<S, Q, F, B, M>
+    where
+        Q: Default,
+    {
+        let (mut parts, _) = request.into_parts();
+        let call = &self.call;
+        let mut client =
+            Client { headers: parts.headers.clone(), uri: parts.uri.clone(), ..call.client.whole() };
+        strip_hop_by_hop(&mut parts.headers);
+        parts.method = client.method.clone();
+        client.directives = RequestDirectives::default();
+        let own =
+            Call { cache: call.cache.clone(), client, found: call.found.clone(), patience: None, ..**call };
+        let trip = Self { inner, request: Request::from_parts(parts, Q::default()), call: Box::new(own) };
+        ResponseFuture::new(State::Ready { ready: Some(Ready { who: Who::Lead(lead), trip }) })
+    }
+}
+
+impl Call {
+    pub(super) fn answer<B: http_body::Body>(
+        &self,
+        stored: &Arc<Stored>,
+        status: CacheStatus,
+    ) -> Response<Body<B>> {
+        let now = self.cache.now();
+        let status = CacheStatus { ttl: Some(stored.policy.ttl_seconds(now)), ..status };
+        answer(&self.cache, Form::from(&self.client), stored, now, &status)
+    }
+
+    pub(super) fn hit<B: http_body::Body>(&self, stored: &Arc<Stored>) -> Response<Body<B>> {
+        self.answer(stored, CacheStatus::default())
+    }
+
+    pub(super) fn status(&self) -> CacheStatus {
+        CacheStatus::fwd(self.fwd)
+    }
+
+    pub(super) fn wait_for(&mut self, patience: Option<Patience>) {
+        let hard = patience.map_or(Duration::MAX, |patience| patience.hard);
+        if hard != Duration::MAX && self.patience.is_none() {
+            self.patience = Some(Box::pin(sleep(hard)));
+        }
+    }
+
+    pub(super) fn is_impatient(&mut self, cx: &mut Context<'_>) -> bool {
+        self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready())
+    }
+
+    /// What is served in place of a failure. It is looked up again: what was invalidated is not there.
+    pub(super) fn instead(&self) -> Option<Arc<Stored>> {
+        let (key, _) = self.found.as_ref().filter(|_| self.may_serve_stale)?;
+        let Some(Entry::Response(stored)) = peek(&self.cache, key) else { return None };
+        match stored.policy.serve(self.cache.now(), &self.client.directives) {
+            Verdict::Revalidate { may_serve_stale_on_error: false, .. } | Verdict::GatewayTimeout => None,
+            _ => Some(stored),
+        }
+    }
+
+    /// What is stored is no longer what the origin says.
+    pub(super) fn forget_found(&self) {
+        if let Some((key, _)) = &self.found {
+            self.cache.cache().invalidate(key);
+        }
+    }
+
+    pub(super) fn target(&self) -> Option<Target<'_>> {
+        Target::of(&self.client.uri, &self.client.headers)
+    }
+
+    /// A write, which invalidates what it names however it ends.
+    pub(super) fn write(&self) -> Option<Role> {
+        if !is_unsafe(&self.client.method) {
+            return None;
+        }
+        let key = self.target()?.key(self.cache.options().canonical_query);
+        let (cache, touches) = (self.cache.cache().clone(), touches([key]));
+        Some(Who::Write(Write { cache, touches, begun: false, invalidate: Cache::touch }))
+    }
+
+    /// Makes of the client's request what the origin is asked.
+    pub(super) fn ask(&mut self, headers: &mut HeaderMap, leads: bool) {
+        self.asked = self.cache.now();
+        if self.cache.options().surrogate_control {
+            let capability = format!("{SURROGATE}=\"Surrogate/1.0\"");
+            if let Ok(value) = HeaderValue::from_str(&capability) {
+                headers.append("surrogate-capability", value);
+            }
+        }
+        if self.client.pass.is_some() || !self.client.is_whole() {
+            return;
+        }
+        let none = HeaderMap::new();
+        let stored = self.found.as_ref().map_or(&none, |(_, stored)| &stored.headers);
+        // Who asks for itself alone may as well ask what it wanted to know.
+        if leads || stored.contains_key(ETAG) || stored.contains_key(LAST_MODIFIED) {
+            self.is_conditional = make_conditional(headers, stored);
+        }
+    }
+
+    /// A stale response in place of a failure.
+    pub(super) fn stale<B: http_body::Body>(
+        &self,
+        stored: &Arc<Stored>,
+        fwd_status: Option<StatusCode>,
+        collapsed: bool,
+    ) -> Response<Body<B>> {
+        let detail = Some("stale-if-error");
+        self.answer(stored, CacheStatus { fwd_status, collapsed, detail, ..self.status() })
+    }
+
+    pub(super) fn passed<B: http_body::Body>(
+        &self,
+        response: Response<B>,
+        status: CacheStatus,
+    ) -> Response<Body<B>> {
+        let mut response = response.map(Body::passed);
+        status.append(response.headers_mut(), self.cache.name());
+        response
+    }
+}
+
+pub(super) fn touches(keys: impl IntoIterator<Item = String>) -> Vec<Touch<HttpKey>> {
+    let touch = |key: String| [Touch::Tag(tag_of(&key).into()), Touch::Key(HttpKey::Primary(key))];
+    keys.into_iter().flat_map(touch).collect()
+}
+
+impl<S, Q> fmt::Debug for Trip<S, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trip").field("client", &self.call.client).finish_non_exhaustive()
+    }
+}

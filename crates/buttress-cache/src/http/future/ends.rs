@@ -1,0 +1,209 @@
+//! How a call of the origin ends.
+
+use super::call::{Call, touches};
+use super::{Leader, ResponseFuture, Role};
+use crate::http::body::Body;
+use crate::http::directives::ResponseDirectives;
+use crate::http::entry::{Entry, HttpKey, Stored};
+use crate::http::freshness::Times;
+use crate::http::headers::to_store;
+use crate::http::key::{Target, invalidates};
+use crate::http::landing::{Head, Landing, Tee};
+use crate::http::mode::Drive;
+use crate::http::policy::{Policy, is_error};
+use crate::http::status::CacheStatus;
+use crate::http::storing::{Exchange, freshen, store};
+use crate::http::validate::is_same_head;
+use crate::load::{Who, Write};
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, Response, StatusCode};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tower_service::Service;
+
+impl<S, Q, B, M> ResponseFuture<S, Q, S::Future, B, M>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    B: http_body::Body<Data = Bytes>,
+    M: Drive<S, Q, B>,
+{
+    /// The head of a response has come.
+    pub(super) fn came(call: &Call, who: Role, response: Response<B>) -> Response<Body<B>> {
+        let lead = match who {
+            Who::Lead(lead) => Some(lead),
+            Who::Write(write) => {
+                call.has_written(write, &response);
+                None
+            }
+            Who::Past | Who::Alone(_) => None,
+        };
+        let Some(target) = call.target().filter(|_| call.client.pass.is_none()) else {
+            return call.passed(response, call.status());
+        };
+        let status = response.status();
+        if is_error(status) {
+            if let Some(stored) = call.instead() {
+                if let Some(lead) = lead {
+                    lead.fail(Some(Arc::new(status)), None);
+                }
+                return call.stale(&stored, Some(status), false);
+            }
+        }
+        let times = Times { request: call.asked, response: call.cache.now() };
+        let exchange = call.exchange(&target, &response, times);
+        match (&call.found, status) {
+            (Some((_, stored)), StatusCode::NOT_MODIFIED) if call.is_conditional => {
+                return call.validated(lead, &exchange, stored);
+            }
+            (Some((_, stored)), StatusCode::OK)
+                if call.client.head && !is_same_head(&stored.headers, stored.length, response.headers()) =>
+            {
+                call.forget_found();
+            }
+            _ => {}
+        }
+        let Some(lead) = lead else {
+            return call.passed(response, call.status());
+        };
+        match call.land(lead, &exchange) {
+            Ok((landing, policy)) => Self::store(call, landing, policy, response, times.response),
+            Err(detail) => call.passed(response, CacheStatus { detail, ..call.status() }),
+        }
+    }
+
+    /// Has a body stored while the client reads it.
+    fn store(
+        call: &Call,
+        landing: Landing,
+        policy: Policy,
+        response: Response<B>,
+        received: SystemTime,
+    ) -> Response<Body<B>> {
+        let options = call.cache.options();
+        let directives = ResponseDirectives::of(response.headers(), options);
+        let head = Head {
+            status: response.status(),
+            version: response.version(),
+            headers: to_store(response.headers(), &directives, options, received),
+            policy,
+            received,
+        };
+        let mut tee = Tee::new(landing, head, length(response.headers()));
+        let (mut parts, body) = response.into_parts();
+        CacheStatus { stored: true, ..call.status() }.append(&mut parts.headers, call.cache.name());
+        let body = if body.is_end_stream() {
+            tee.end();
+            Body::passed(body)
+        } else {
+            M::tee(body, tee)
+        };
+        Response::from_parts(parts, body)
+    }
+}
+
+impl Call {
+    /// The origin has failed, or was never ready.
+    pub(super) fn failed<B: http_body::Body, E>(&self, who: Role, error: E) -> Result<Response<Body<B>>, E> {
+        let instead = self.instead();
+        if let Who::Lead(lead) = who {
+            lead.fail(None, None);
+        }
+        instead.map(|stored| self.stale(&stored, None, false)).ok_or(error)
+    }
+
+    /// Invalidates what a write has changed, by what it was answered (§4.4).
+    fn has_written<B>(&self, mut write: Write<HttpKey, Entry>, response: &Response<B>) {
+        let keys = self.target().map_or(Vec::new(), |target| {
+            let canonical = self.cache.options().canonical_query;
+            invalidates(&self.client.method, &target, response.status(), response.headers(), canonical)
+        });
+        write.begun = !keys.is_empty();
+        write.touches = touches(keys);
+    }
+
+    fn exchange<'a, B>(
+        &'a self,
+        target: &'a Target<'a>,
+        response: &'a Response<B>,
+        times: Times,
+    ) -> Exchange<'a> {
+        Exchange {
+            method: &self.client.method,
+            target,
+            request: &self.client.headers,
+            status: response.status(),
+            response: response.headers(),
+            times,
+        }
+    }
+
+    /// Where a response goes, or a word on why it is not stored.
+    fn land(&self, lead: Leader, exchange: &Exchange<'_>) -> Result<(Landing, Policy), Option<&'static str>> {
+        let policy = match store(exchange, self.cache.options()) {
+            Ok(policy) => policy,
+            Err(reason) => {
+                // What it has answered is newer than what is stored, unless it is a failure.
+                if !is_error(exchange.status) {
+                    self.forget_found();
+                }
+                lead.scatter();
+                return Err(Some(reason.detail()));
+            }
+        };
+        match Landing::new(&self.cache, lead, &self.client.headers, exchange.response) {
+            Ok(landing) => Ok((landing, policy)),
+            Err(lead) => {
+                lead.scatter();
+                Err(None)
+            }
+        }
+    }
+
+    /// What is stored still holds, says the origin.
+    fn validated<B: http_body::Body>(
+        &self,
+        lead: Option<Leader>,
+        exchange: &Exchange<'_>,
+        found: &Arc<Stored>,
+    ) -> Response<Body<B>> {
+        let (options, now) = (self.cache.options(), exchange.times.response);
+        let mut headers = found.headers.clone();
+        let judged = freshen(exchange, found.status, &mut headers, options);
+        let policy = judged.unwrap_or_else(|_| {
+            let directives = ResponseDirectives::of(&headers, options);
+            Policy::new(options, found.status, &headers, &directives, exchange.response, exchange.times)
+        });
+        let stored = Arc::new(Stored {
+            status: found.status,
+            version: found.version,
+            headers,
+            policy,
+            received: now,
+            body: Arc::clone(&found.body),
+            length: found.length,
+            trailers: found.trailers.clone(),
+        });
+        let landing = lead.map(|lead| Landing::new(&self.cache, lead, &self.client.headers, &stored.headers));
+        let is_stored = match landing {
+            None => false,
+            Some(Ok(landing)) if judged.is_ok() => landing.complete(&stored, now),
+            Some(landing) => {
+                // It says that it must not be stored any longer.
+                self.forget_found();
+                match landing {
+                    Ok(landing) => landing.scatter(),
+                    Err(lead) => lead.scatter(),
+                }
+                false
+            }
+        };
+        let status = CacheStatus { fwd_status: Some(exchange.status), stored: is_stored, ..self.status() };
+        self.answer(&stored, status)
+    }
+}
+
+/// How long the body is, as the head says.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
