@@ -41,11 +41,15 @@ pub(crate) fn answer<B: http_body::Body>(
         not_modified(&mut headers);
         code = StatusCode::NOT_MODIFIED;
         part = 0..0;
+    } else if let Some(of) = stored.part {
+        // Who asks has made sure that it is there.
+        part = stored.cut(form.headers, now).unwrap_or(part);
+        partial(&mut headers, &(of.first + part.start..of.first + part.end), of.complete);
     } else if form.ranged && code == StatusCode::OK && if_range(form.headers, &stored.headers, now) {
         match Wanted::of(form.headers).of_full(stored.length) {
             Cut::All => {}
             Cut::Part(wanted) => {
-                partial(&mut headers, &wanted, stored.length);
+                partial(&mut headers, &wanted, Some(stored.length));
                 code = StatusCode::PARTIAL_CONTENT;
                 part = wanted;
             }

@@ -124,8 +124,9 @@ impl HttpCache {
 
     /// Forgets what is stored under a key, and what is being loaded for it.
     pub(crate) fn forget(&self, uri: &str) -> u64 {
-        let primary = self.inner.cache.invalidate(&HttpKey::Primary(uri.to_owned()));
-        u64::from(primary.is_some()) + self.inner.cache.invalidate_tag(&tag_of(uri))
+        let keys = [HttpKey::whole(uri.to_owned()), HttpKey::part(uri.to_owned())];
+        let primary = keys.iter().filter(|key| self.inner.cache.invalidate(key).is_some()).count();
+        primary as u64 + self.inner.cache.invalidate_tag(&tag_of(uri))
     }
 
     pub(crate) fn cache(&self) -> &Cache<HttpKey, Entry> {

@@ -1,5 +1,6 @@
 //! A request as its client made it, and what is there for it.
 
+use super::answer::Form;
 use super::cache::HttpCache;
 use super::directives::RequestDirectives;
 use super::entry::{Entry, HttpKey, Stored};
@@ -99,31 +100,52 @@ pub(crate) struct Found {
     pub(crate) fwd: Fwd,
 }
 
-/// Looks a request up, by its key and what it says. A hit is counted; `at_once` says whether a stale one is.
+/// Looks a request up, by its URI and what it says. A hit is counted; `at_once` says whether a stale one is.
 pub(crate) fn look(
     cache: &HttpCache,
     uri: String,
-    headers: &HeaderMap,
+    form: Form<'_>,
     directives: &RequestDirectives,
     now: SystemTime,
     at_once: bool,
 ) -> Found {
-    let mut key = HttpKey::Primary(uri);
+    let whole = follow(cache, HttpKey::whole(uri), form, directives, now, at_once);
+    if whole.stored.is_some() || !form.ranged || !cache.options().partial {
+        return whole;
+    }
+    let part = follow(cache, HttpKey::part(whole.key.into_uri()), form, directives, now, at_once);
+    let fwd = if part.fwd == Fwd::UriMiss { whole.fwd } else { part.fwd };
+    Found { fwd, ..part }
+}
+
+/// Goes from a primary key to what is there for a request.
+fn follow(
+    cache: &HttpCache,
+    mut key: HttpKey,
+    form: Form<'_>,
+    directives: &RequestDirectives,
+    now: SystemTime,
+    at_once: bool,
+) -> Found {
     let mut fwd = Fwd::UriMiss;
     // What varies is one step away, and two if what it varies on has changed.
     for _ in 0..3 {
-        match entry(cache, &key, directives, now, at_once) {
-            Some(Entry::Response(stored)) => {
-                let verdict = stored.policy.serve(now, directives);
+        match entry(cache, &key, form, directives, now, at_once) {
+            Some(Entry::Response(stored)) if stored.suits(form, now) => {
+                let verdict = stored.serve(now, directives);
                 let fwd = match verdict {
                     Verdict::Revalidate { because_of_request: true, .. } => Fwd::Request,
                     _ => Fwd::Stale,
                 };
                 return Found { key, stored: Some((stored, verdict)), fwd };
             }
+            Some(Entry::Response(_)) => {
+                fwd = Fwd::Partial;
+                break;
+            }
             Some(Entry::Varies(vary)) => {
                 fwd = Fwd::VaryMiss;
-                match HttpKey::of(key.uri(), &vary, headers) {
+                match key.of(&vary, form.headers) {
                     Some(next) => key = next,
                     None => break,
                 }
@@ -138,18 +160,19 @@ pub(crate) fn look(
 fn entry(
     cache: &HttpCache,
     key: &HttpKey,
+    form: Form<'_>,
     directives: &RequestDirectives,
     now: SystemTime,
     at_once: bool,
 ) -> Option<Entry> {
     cache.cache().shared.store.look(key, |entry| match entry {
-        Entry::Varies(_) => None,
-        Entry::Response(stored) => match stored.policy.serve(now, directives) {
+        Entry::Response(stored) if stored.suits(form, now) => match stored.serve(now, directives) {
             Verdict::Fresh => Some(false),
             Verdict::MaxStale => Some(true),
             Verdict::StaleWhileRevalidate if at_once => Some(true),
             _ => None,
         },
+        _ => None,
     })
 }
 

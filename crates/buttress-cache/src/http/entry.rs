@@ -1,45 +1,73 @@
 //! What is stored, and under what.
 
-use super::policy::Policy;
+use super::answer::Form;
+use super::directives::RequestDirectives;
+use super::policy::{Policy, Verdict};
+use super::range::{ContentRange, Wanted};
+use super::validate::if_range;
 use super::vary::{Vary, VaryKey};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use std::mem::size_of;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Under what something is stored. All that is stored of one URI begins with it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum HttpKey {
-    /// The response itself, or what it varies on.
-    Primary(String),
-    /// The response to requests that say this.
-    Variant(String, VaryKey),
+pub(crate) struct HttpKey {
+    uri: String,
+    /// Of those that are whole, or of those that are a part. A part is never where a whole one is looked for, nor in
+    /// its way.
+    part: bool,
+    /// The response to requests that say this. Without it, the one to all, or what it varies on.
+    variant: Option<VaryKey>,
 }
 
 impl HttpKey {
+    /// Where the response of a URI is, or what it varies on.
+    pub(crate) fn whole(uri: String) -> Self {
+        Self { uri, part: false, variant: None }
+    }
+
+    /// Where a part of it is, or what the parts vary on.
+    pub(crate) fn part(uri: String) -> Self {
+        Self { uri, part: true, variant: None }
+    }
+
     pub(crate) fn uri(&self) -> &str {
-        match self {
-            HttpKey::Primary(uri) | HttpKey::Variant(uri, _) => uri,
-        }
+        &self.uri
     }
 
     pub(crate) fn into_uri(self) -> String {
-        match self {
-            HttpKey::Primary(uri) | HttpKey::Variant(uri, _) => uri,
-        }
+        self.uri
+    }
+
+    pub(crate) fn is_part(&self) -> bool {
+        self.part
     }
 
     pub(crate) fn is_primary(&self) -> bool {
-        matches!(self, HttpKey::Primary(_))
+        self.variant.is_none()
     }
 
-    /// Where the response to a request is stored that varies so. `None` for `*`.
-    pub(crate) fn of(uri: &str, vary: &Vary, request: &HeaderMap) -> Option<Self> {
-        Some(match vary {
-            Vary::Nothing => HttpKey::Primary(uri.to_owned()),
-            vary => HttpKey::Variant(uri.to_owned(), vary.key(request)?),
-        })
+    /// Where it is looked for first.
+    pub(crate) fn primary(&self) -> Self {
+        Self { uri: self.uri.clone(), part: self.part, variant: None }
+    }
+
+    /// Where a part is of what is here.
+    pub(crate) fn of_part(&self) -> Self {
+        Self { part: true, ..self.clone() }
+    }
+
+    /// Where the response to a request is that varies so. `None` for `*`.
+    pub(crate) fn of(&self, vary: &Vary, request: &HeaderMap) -> Option<Self> {
+        let variant = match vary {
+            Vary::Nothing => None,
+            vary => Some(vary.key(request)?),
+        };
+        Some(Self { uri: self.uri.clone(), part: self.part, variant })
     }
 }
 
@@ -81,12 +109,36 @@ pub(crate) struct Stored {
     /// When its head came.
     pub(crate) received: SystemTime,
     pub(crate) body: Arc<[Bytes]>,
-    /// All of the body.
+    /// All of the body, or all there is of a part.
     pub(crate) length: u64,
+    /// Which part it is, if it is not the whole (§3.3).
+    pub(crate) part: Option<ContentRange>,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Stored {
+    /// Whether it answers a request (§4), if it is what the request wants.
+    pub(crate) fn serve(&self, now: SystemTime, request: &RequestDirectives) -> Verdict {
+        match self.policy.serve(now, request) {
+            // What revalidates beside a request asks for the whole.
+            Verdict::StaleWhileRevalidate if self.part.is_some() => {
+                Verdict::Revalidate { may_serve_stale_on_error: true, because_of_request: false }
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Whether it has what a request wants: a part only has some ranges.
+    pub(crate) fn suits(&self, form: Form<'_>, now: SystemTime) -> bool {
+        self.part.is_none() || form.ranged && self.cut(form.headers, now).is_some()
+    }
+
+    /// Which of its bytes are the range that a request wants, if it is a part that has them all (§3.3).
+    pub(crate) fn cut(&self, request: &HeaderMap, now: SystemTime) -> Option<Range<u64>> {
+        let part = self.part.filter(|_| if_range(request, &self.headers, now))?;
+        part.cut(Wanted::of(request), self.length)
+    }
+
     fn weight(&self) -> usize {
         let fields = |headers: &HeaderMap| {
             // A field takes some room beside its name and value.

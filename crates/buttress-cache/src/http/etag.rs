@@ -35,10 +35,6 @@ impl<'a> EntityTag<'a> {
     pub(super) fn strongly_is(self, other: Self) -> bool {
         !self.weak && self == other
     }
-
-    pub(super) fn is_strong(self) -> bool {
-        !self.weak
-    }
 }
 
 /// Whether `If-None-Match` names what is stored (RFC 9110 §13.1.2), or `None` if it is not there.

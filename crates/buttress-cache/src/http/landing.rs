@@ -5,6 +5,7 @@ use super::client::peek;
 use super::entry::{Entry, HttpKey, Stored, tag_of};
 use super::headers::tags;
 use super::policy::Policy;
+use super::range::ContentRange;
 use super::vary::Vary;
 use crate::load::Lead;
 use crate::rules::Keep;
@@ -43,7 +44,7 @@ impl Landing {
         response: &HeaderMap,
     ) -> Result<Self, Lead<HttpKey, Entry>> {
         let vary = Vary::of(response);
-        let Some(key) = HttpKey::of(first.key().uri(), &vary, request) else { return Err(first) };
+        let Some(key) = first.key().of(&vary, request) else { return Err(first) };
         let shared = &cache.cache().shared;
         let second = (*first.key() != key)
             .then(|| shared.store.begin(key.clone(), Ask { count: false, ..ASK }, shared))
@@ -82,7 +83,11 @@ impl Landing {
             }
         };
         if is_stored && !was_primary && !key.is_primary() {
-            put_sign(&cache, key.uri(), sign, &sign_keep);
+            put_sign(&cache, key.primary(), sign, &sign_keep);
+        }
+        // The newest is what counts (§4): a part is older now, also one that is still on its way.
+        if is_stored && !key.is_part() && cache.options().partial {
+            cache.cache().invalidate(&key.of_part());
         }
         is_stored
     }
@@ -97,8 +102,7 @@ impl Landing {
 }
 
 /// Has those who look for a URI know what the newest response varies on.
-fn put_sign(cache: &HttpCache, uri: &str, sign: Entry, keep: &Keep) {
-    let primary = HttpKey::Primary(uri.to_owned());
+fn put_sign(cache: &HttpCache, primary: HttpKey, sign: Entry, keep: &Keep) {
     let same = match (peek(cache, &primary), &sign) {
         (Some(Entry::Varies(there)), Entry::Varies(vary)) => there == *vary,
         _ => false,
@@ -120,6 +124,8 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
     pub(crate) policy: Policy,
     pub(crate) received: SystemTime,
+    /// Which part it is, if it is not the whole.
+    pub(crate) part: Option<ContentRange>,
 }
 
 /// Collects the body of a response on its way to a client, and stores it when it has ended.
@@ -153,7 +159,8 @@ impl Tee {
     pub(crate) fn data(&mut self, chunk: &Bytes) {
         let Some(it) = &mut self.0 else { return };
         it.length = it.length.saturating_add(chunk.len() as u64);
-        let most = it.landing.cache.options().max_body.min(it.expected.unwrap_or(u64::MAX));
+        let promised = it.head.part.map_or(u64::MAX, |part| part.length());
+        let most = it.landing.cache.options().max_body.min(promised).min(it.expected.unwrap_or(u64::MAX));
         if it.length > most {
             self.give_up();
         } else if !chunk.is_empty() {
@@ -170,7 +177,7 @@ impl Tee {
     /// The body has ended.
     pub(crate) fn end(&mut self) {
         let Some(it) = self.0.take() else { return };
-        if it.is_whole() { it.store() } else { it.landing.scatter() }
+        if it.has_come() { it.store() } else { it.landing.scatter() }
     }
 
     /// It is not stored.
@@ -182,17 +189,18 @@ impl Tee {
 }
 
 impl Collected {
-    /// What is too long was given up before.
-    fn is_whole(&self) -> bool {
-        self.expected.is_none_or(|expected| expected == self.length)
+    /// Whether all of it is there. What is too long was given up before.
+    fn has_come(&self) -> bool {
+        let is_empty_part = self.head.part.is_some() && self.length == 0;
+        self.expected.is_none_or(|expected| expected == self.length) && !is_empty_part
     }
 
     fn store(self: Box<Self>) {
         let Self { landing, head, chunks, length, trailers, .. } = *self;
-        let Head { status, version, headers, policy, received } = head;
+        let Head { status, version, headers, policy, received, part } = head;
         let now = landing.cache.now();
         let body = chunks.into();
-        let stored = Stored { status, version, headers, policy, received, body, length, trailers };
+        let stored = Stored { status, version, headers, policy, received, body, length, part, trailers };
         landing.complete(&Arc::new(stored), now);
     }
 }
@@ -200,9 +208,9 @@ impl Collected {
 impl Drop for Tee {
     fn drop(&mut self) {
         // A server that has sent as much as the head says need not ask for the end.
-        let is_whole = self.0.as_ref().is_some_and(|it| it.expected.is_some() && it.is_whole());
+        let has_come = self.0.as_ref().is_some_and(|it| it.expected.is_some() && it.has_come());
         match mem::take(&mut self.0) {
-            Some(it) if is_whole && !std::thread::panicking() => it.store(),
+            Some(it) if has_come && !std::thread::panicking() => it.store(),
             _ => {}
         }
     }

@@ -13,6 +13,8 @@
 //!   served that was purged. Requests that may write purge their own URI, and what their response names (§4.4).
 //! - **What is stale** is served where the response or [`HttpOptions`] allow it, while it is revalidated or where the
 //!   origin fails; conditions, ranges and HEAD are answered from the store.
+//! - **A part**, which is what a range was answered with, is stored too, and serves the ranges within it (§3.3). Those who
+//!   ask for ranges never wait for each other.
 //! - **`Cache-Status`** says of each response what was done (RFC 9211).
 //!
 //! The layer *defers*, as [`CacheLayer`](crate::CacheLayer) does: it is always ready, and a request that is not answered by

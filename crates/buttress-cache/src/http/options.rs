@@ -53,7 +53,8 @@ pub struct HttpOptions {
     pub validate_for: Duration,
     /// The longest body that is stored, in bytes. Default 4 MiB.
     pub max_body: u64,
-    /// Whether a response to a request for a range is stored, and serves the ranges within it. Default no.
+    /// Whether a response to a request for a range is stored, and serves the ranges within it; one for each URI, or for
+    /// each variant. Default yes.
     pub partial: bool,
 }
 
@@ -71,7 +72,7 @@ impl Default for HttpOptions {
             stale_if_error: Duration::ZERO,
             validate_for: Duration::from_secs(86_400),
             max_body: 4 << 20,
-            partial: false,
+            partial: true,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::fields::{lines, list};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// What a request asks for.
@@ -112,38 +113,34 @@ impl ContentRange {
         valid.then_some(Self { first, last, complete })
     }
 
+    /// How many bytes that are.
+    pub(crate) fn length(&self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
     /// Which bytes of the stored body answer a request, if it has them all (§3.3). `body` is its length: what the
     /// origin has promised and not sent is not there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "parts are not stored yet"))]
     pub(crate) fn cut(&self, wanted: Wanted, body: u64) -> Option<Range<u64>> {
-        let end = self.first.saturating_add(body).min(self.last + 1);
+        let end = self.first.saturating_add(body.min(self.length()));
         let wanted = match (wanted, self.complete) {
-            (wanted, Some(complete)) => match wanted.of_full(complete) {
+            (Wanted::From(..) | Wanted::Last(_), Some(complete)) => match wanted.of_full(complete) {
                 Cut::Part(wanted) => wanted,
-                Cut::All => 0..complete,
-                Cut::Unsatisfiable => return None,
+                Cut::All | Cut::Unsatisfiable => return None,
             },
             (Wanted::From(first, Some(last)), None) => first..last.saturating_add(1),
-            // Without the length, nobody knows where the end is.
+            // Without the length, nobody knows where the end is. And a part is never the whole.
             _ => return None,
         };
         (self.first <= wanted.start && wanted.end <= end && !wanted.is_empty())
             .then(|| wanted.start - self.first..wanted.end - self.first)
     }
-
-    /// The part after this one up to the end, to make it complete (§3.4). Only with a strong validator: see
-    /// [`is_strong`](super::validate::is_strong), and send it as `If-Range`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "parts are not stored yet"))]
-    pub(crate) fn rest(&self, body: u64) -> Option<Wanted> {
-        let end = self.first.saturating_add(body).min(self.last + 1);
-        let missing = self.first == 0 && self.complete.is_none_or(|complete| end < complete);
-        missing.then_some(Wanted::From(end, None))
-    }
 }
 
-/// Makes the fields of a stored 200 those of a 206 (RFC 9110 §15.3.7).
-pub(crate) fn partial(headers: &mut HeaderMap, part: &Range<u64>, complete: u64) {
+/// Makes the fields of what is stored those of a 206 (RFC 9110 §15.3.7). The length is that of the whole, if it is
+/// known.
+pub(crate) fn partial(headers: &mut HeaderMap, part: &Range<u64>, complete: Option<u64>) {
     let last = part.end.saturating_sub(1);
+    let complete = complete.map_or(Cow::Borrowed("*"), |complete| complete.to_string().into());
     insert(headers, &format!("bytes {}-{last}/{complete}", part.start));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end.saturating_sub(part.start)));
 }

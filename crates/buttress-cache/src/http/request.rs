@@ -11,7 +11,7 @@ use http::{HeaderMap, Method};
 pub(crate) enum Way {
     /// To the cache first.
     Lookup {
-        /// It asks for a part. On a miss it goes alone to the origin: what comes answers nobody else.
+        /// It asks for a part. On a miss it goes alone to the origin: what comes is for nobody who waits.
         ranged: bool,
         /// HEAD: a stored GET answers it. On a miss it goes alone.
         head: bool,

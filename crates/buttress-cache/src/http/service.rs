@@ -55,10 +55,9 @@ where
         let mut sort = Sort::of(&self.cache, &request);
         if let Ok((key, head, ranged)) = &mut sort.way {
             let now = self.cache.now();
-            let found =
-                look(&self.cache, std::mem::take(key), request.headers(), &sort.directives, now, false);
+            let form = Form { headers: request.headers(), head: *head, ranged: *ranged };
+            let found = look(&self.cache, std::mem::take(key), form, &sort.directives, now, false);
             if let Some((stored, Verdict::Fresh | Verdict::MaxStale)) = &found.stored {
-                let form = Form { headers: request.headers(), head: *head, ranged: *ranged };
                 let status = CacheStatus::hit(stored.policy.ttl_seconds(now));
                 return ResponseFuture::answered(answer(&self.cache, form, stored, now, &status));
             }

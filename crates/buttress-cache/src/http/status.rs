@@ -24,7 +24,6 @@ pub(crate) enum Fwd {
     /// What was stored is stale.
     Stale,
     /// What was stored is only a part.
-    #[cfg_attr(not(test), expect(dead_code, reason = "parts are not stored yet"))]
     Partial,
 }
 

@@ -83,15 +83,6 @@ fn is_strong_date(stored: &HeaderMap, now: SystemTime) -> bool {
     age.is_some_and(|age| age >= Duration::from_secs(60))
 }
 
-/// Whether a part of it may be combined with another that has the same validator (§3.4).
-#[cfg_attr(not(test), expect(dead_code, reason = "parts are not stored yet"))]
-pub(crate) fn is_strong(stored: &HeaderMap, now: SystemTime) -> bool {
-    match stored.contains_key(ETAG) {
-        true => EntityTag::of(stored).is_some_and(EntityTag::is_strong),
-        false => is_strong_date(stored, now),
-    }
-}
-
 /// Updates the fields of a stored response by those of a newer one (§3.2). Part of
 /// [`freshen`](super::storing::freshen).
 ///

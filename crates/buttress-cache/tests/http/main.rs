@@ -6,6 +6,7 @@ mod background;
 mod flights;
 mod fresh;
 mod laws;
+mod parts;
 mod purging;
 mod stale;
 mod streams;

@@ -123,15 +123,19 @@ impl Call {
     pub(super) fn instead(&self) -> Option<Arc<Stored>> {
         let (key, _) = self.found.as_ref().filter(|_| self.may_serve_stale)?;
         let Some(Entry::Response(stored)) = peek(&self.cache, key) else { return None };
-        match stored.policy.serve(self.cache.now(), &self.client.directives) {
+        let now = self.cache.now();
+        if !stored.suits(Form::from(&self.client), now) {
+            return None;
+        }
+        match stored.serve(now, &self.client.directives) {
             Verdict::Revalidate { may_serve_stale_on_error: false, .. } | Verdict::GatewayTimeout => None,
             _ => Some(stored),
         }
     }
 
-    /// What is stored is no longer what the origin says.
-    pub(super) fn forget_found(&self) {
-        if let Some((key, _)) = &self.found {
+    /// The response that is stored there is no longer what the origin says.
+    pub(super) fn forget(&self, key: &HttpKey) {
+        if let Some(Entry::Response(_)) = peek(&self.cache, key) {
             self.cache.cache().invalidate(key);
         }
     }
@@ -193,7 +197,10 @@ impl Call {
 }
 
 pub(super) fn touches(keys: impl IntoIterator<Item = String>) -> Vec<Touch<HttpKey>> {
-    let touch = |key: String| [Touch::Tag(tag_of(&key).into()), Touch::Key(HttpKey::Primary(key))];
+    let touch = |uri: String| {
+        let tag = Touch::Tag(tag_of(&uri).into());
+        [tag, Touch::Key(HttpKey::whole(uri.clone())), Touch::Key(HttpKey::part(uri))]
+    };
     keys.into_iter().flat_map(touch).collect()
 }
 

@@ -11,6 +11,7 @@ use crate::http::key::{Target, invalidates};
 use crate::http::landing::{Head, Landing, Tee};
 use crate::http::mode::Drive;
 use crate::http::policy::{Policy, is_error};
+use crate::http::range::ContentRange;
 use crate::http::status::CacheStatus;
 use crate::http::storing::{Exchange, freshen, store};
 use crate::http::validate::is_same_head;
@@ -53,13 +54,13 @@ where
         let times = Times { request: call.asked, response: call.cache.now() };
         let exchange = call.exchange(&target, &response, times);
         match (&call.found, status) {
-            (Some((_, stored)), StatusCode::NOT_MODIFIED) if call.is_conditional => {
-                return call.validated(lead, &exchange, stored);
+            (Some((key, stored)), StatusCode::NOT_MODIFIED) if call.is_conditional => {
+                return call.validated(lead, &exchange, key, stored);
             }
-            (Some((_, stored)), StatusCode::OK)
+            (Some((key, stored)), StatusCode::OK)
                 if call.client.head && !is_same_head(&stored.headers, stored.length, response.headers()) =>
             {
-                call.forget_found();
+                call.forget(key);
             }
             _ => {}
         }
@@ -88,6 +89,9 @@ where
             headers: to_store(response.headers(), &directives, options, received),
             policy,
             received,
+            part: (response.status() == StatusCode::PARTIAL_CONTENT)
+                .then(|| ContentRange::of(response.headers()))
+                .flatten(),
         };
         let mut tee = Tee::new(landing, head, length(response.headers()));
         let (mut parts, body) = response.into_parts();
@@ -140,15 +144,23 @@ impl Call {
 
     /// Where a response goes, or a word on why it is not stored.
     fn land(&self, lead: Leader, exchange: &Exchange<'_>) -> Result<(Landing, Policy), Option<&'static str>> {
-        let policy = match store(exchange, self.cache.options()) {
+        let is_part = exchange.status == StatusCode::PARTIAL_CONTENT;
+        let judged = match store(exchange, self.cache.options()) {
+            // Each goes where its like is looked for.
+            Ok(_) if is_part != lead.key().is_part() => Err(None),
+            judged => judged.map_err(|reason| Some(reason.detail())),
+        };
+        let policy = match judged {
             Ok(policy) => policy,
-            Err(reason) => {
-                // What it has answered is newer than what is stored, unless it is a failure.
-                if !is_error(exchange.status) {
-                    self.forget_found();
+            Err(detail) => {
+                // What it has answered is newer than what is stored, unless it is a failure, or about its own
+                // conditions or range.
+                let says_nothing = [StatusCode::NOT_MODIFIED, StatusCode::RANGE_NOT_SATISFIABLE];
+                if !is_error(exchange.status) && !says_nothing.contains(&exchange.status) {
+                    self.forget(lead.key());
                 }
                 lead.scatter();
-                return Err(Some(reason.detail()));
+                return Err(detail);
             }
         };
         match Landing::new(&self.cache, lead, &self.client.headers, exchange.response) {
@@ -165,6 +177,7 @@ impl Call {
         &self,
         lead: Option<Leader>,
         exchange: &Exchange<'_>,
+        key: &HttpKey,
         found: &Arc<Stored>,
     ) -> Response<Body<B>> {
         let (options, now) = (self.cache.options(), exchange.times.response);
@@ -182,6 +195,7 @@ impl Call {
             received: now,
             body: Arc::clone(&found.body),
             length: found.length,
+            part: found.part,
             trailers: found.trailers.clone(),
         });
         let landing = lead.map(|lead| Landing::new(&self.cache, lead, &self.client.headers, &stored.headers));
@@ -190,7 +204,7 @@ impl Call {
             Some(Ok(landing)) if judged.is_ok() => landing.complete(&stored, now),
             Some(landing) => {
                 // It says that it must not be stored any longer.
-                self.forget_found();
+                self.forget(key);
                 match landing {
                     Ok(landing) => landing.scatter(),
                     Err(lead) => lead.scatter(),

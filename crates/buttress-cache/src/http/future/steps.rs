@@ -3,7 +3,7 @@
 use super::call::Trip;
 use super::{Leader, Loading, Next, NextOf, Ready, ResponseFuture, Role, State, Wait};
 use crate::flight::Outcome;
-use crate::http::answer::gateway_timeout;
+use crate::http::answer::{Form, gateway_timeout};
 use crate::http::client::{look, peek};
 use crate::http::directives::RequestDirectives;
 use crate::http::entry::{Entry, HttpKey};
@@ -39,7 +39,8 @@ where
         }
         let now = call.cache.now();
         let client = &call.client;
-        let found = look(&call.cache, client.key.clone(), &client.headers, &client.directives, now, true);
+        let form = Form::from(client);
+        let found = look(&call.cache, client.key.clone(), form, &client.directives, now, true);
         call.fwd = found.fwd;
         call.found = None;
         let Some((stored, verdict)) = found.stored else {
@@ -87,13 +88,19 @@ where
     fn load(mut trip: Trip<S, Q>, key: HttpKey, cx: &mut Context<'_>) -> NextOf<S, Q, B> {
         let call = &mut *trip.call;
         call.rounds += 1;
-        if !call.client.is_whole() || call.rounds > ROUNDS {
+        if !(call.client.is_whole() || key.is_part()) || call.rounds > ROUNDS {
             return Self::get_ready(trip, Who::Past, cx);
         }
+        let is_part = key.is_part();
         let shared = &call.cache.cache().shared;
-        let begun = shared.store.begin(key, Ask { count: call.rounds == 1, ..ASK }, shared);
+        let begun = shared.store.begin(key, Ask { count: call.rounds == 1 && !is_part, ..ASK }, shared);
         match begun {
             Begun::Lead(lead, _) => Self::led(trip, lead, cx),
+            // Nobody knows which part that is before it is there.
+            Begun::Wait(waiter, ..) if is_part => {
+                drop(waiter);
+                Self::get_ready(trip, Who::Past, cx)
+            }
             Begun::Wait(waiter, _, patience) => {
                 call.wait_for(patience);
                 Next::State(State::Wait { wait: Some(Wait { waiter, trip }) })
@@ -109,8 +116,8 @@ where
         let call = &mut *trip.call;
         let known = call.found.take();
         match peek(&call.cache, lead.key()) {
-            Some(Entry::Response(stored)) => {
-                let verdict = stored.policy.serve(call.cache.now(), &call.client.directives);
+            Some(Entry::Response(stored)) if stored.suits(Form::from(&call.client), call.cache.now()) => {
+                let verdict = stored.serve(call.cache.now(), &call.client.directives);
                 if let Verdict::Fresh | Verdict::MaxStale = verdict {
                     lead.share(&Entry::Response(Arc::clone(&stored)), false);
                     return Next::Return(Ok(call.hit(&stored)));
@@ -155,7 +162,7 @@ where
             Outcome::Loaded { value: Entry::Response(stored), .. } => {
                 // It comes from the origin just now: asking for it again would bring no other. Unless it says that each
                 // request must ask (§4).
-                match stored.policy.serve(call.cache.now(), &RequestDirectives::default()) {
+                match stored.serve(call.cache.now(), &RequestDirectives::default()) {
                     Verdict::Fresh | Verdict::StaleWhileRevalidate => {
                         let status = CacheStatus { collapsed: true, ..call.status() };
                         Next::Return(Ok(call.answer(&stored, status)))
