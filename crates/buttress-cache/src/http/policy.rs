@@ -3,7 +3,7 @@
 use super::directives::{MaxStale, RequestDirectives, ResponseDirectives};
 use super::freshness::{Times, age_value, initial_age, lifetime};
 use super::options::{HttpOptions, Mode};
-use http::header::{ETAG, LAST_MODIFIED};
+use super::validate::has_validator;
 use http::{HeaderMap, StatusCode};
 use std::time::{Duration, SystemTime};
 
@@ -78,7 +78,6 @@ impl Policy {
             None if default.is_zero() || !was_fresh => None,
             said => said.or(Some(default)),
         };
-        let has_validator = headers.contains_key(ETAG) || headers.contains_key(LAST_MODIFIED);
         Self {
             response_time: times.response,
             initial_age: initial_age(headers, times, age.unwrap_or_default()),
@@ -89,7 +88,7 @@ impl Policy {
             )
             .unwrap_or_default(),
             stale_if_error: window(directives.stale_if_error.duration(), options.stale_if_error),
-            validate_for: if has_validator { options.validate_for } else { Duration::ZERO },
+            validate_for: if has_validator(headers) { options.validate_for } else { Duration::ZERO },
             no_cache,
             must_revalidate,
             immutable: directives.immutable,

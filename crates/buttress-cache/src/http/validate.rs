@@ -5,18 +5,19 @@ use super::etag::{EntityTag, none_match};
 use super::headers::{Exempt, date, is_bodily};
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, DATE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, VARY,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, VARY,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 use std::time::{Duration, SystemTime};
 
 /// Makes of a client's request one that asks the origin whether what is stored still holds (§4.3.1). Returns whether
-/// it can; if not, it is now a plain request for the whole.
+/// it can; if not, it is now a request without conditions. A range stays: it only counts if it does not hold any
+/// longer (RFC 9110 §13.2.2).
 ///
 /// The client's own conditions are not sent, as their answer would be about what the client has: keep the request's
 /// fields as they were, and answer them by [`conditions`] afterwards.
 pub(crate) fn make_conditional(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
-    for own in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_MATCH, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE] {
+    for own in [IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_MATCH, IF_UNMODIFIED_SINCE] {
         request.remove(own);
     }
     // Sent as they were received, also if they are not well-formed: the origin knows what it meant.
@@ -27,6 +28,11 @@ pub(crate) fn make_conditional(request: &mut HeaderMap, stored: &HeaderMap) -> b
         request.insert(IF_MODIFIED_SINCE, modified.clone());
     }
     request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
+}
+
+/// Whether there is anything to ask the origin by.
+pub(crate) fn has_validator(stored: &HeaderMap) -> bool {
+    stored.contains_key(ETAG) || stored.contains_key(LAST_MODIFIED)
 }
 
 /// What a client's conditions come to.

@@ -5,6 +5,7 @@
 mod background;
 mod flights;
 mod fresh;
+mod heads;
 mod laws;
 mod parts;
 mod purging;

@@ -132,6 +132,7 @@ async fn a_head_that_tells_of_another_response_ends_the_stored_one() {
     advance(SECOND * 61).await;
     get(&site, "HEAD /").await;
     assert_eq!(cache.stats().entries, 1);
+    advance(SECOND * 61).await;
     origin.now(Reply::new("Cache-Control: max-age=60 | ETag: \"b\""));
     get(&site, "HEAD /").await;
     assert_eq!(cache.stats().entries, 0);

@@ -13,11 +13,11 @@ use crate::http::key::Target;
 use crate::http::policy::Verdict;
 use crate::http::request::is_unsafe;
 use crate::http::status::{CacheStatus, Fwd};
-use crate::http::validate::make_conditional;
+use crate::http::validate::{has_validator, make_conditional};
 use crate::load::{Who, Write};
 use crate::rules::Touch;
 use crate::store::Patience;
-use http::header::{ETAG, LAST_MODIFIED};
+use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use std::fmt;
 use std::future::Future;
@@ -80,6 +80,9 @@ impl<S, Q> Trip<S, Q> {
         let mut client =
             Client { headers: parts.headers.clone(), uri: parts.uri.clone(), ..call.client.whole() };
         strip_hop_by_hop(&mut parts.headers);
+        for of_part in [RANGE, IF_RANGE] {
+            parts.headers.remove(of_part);
+        }
         parts.method = client.method.clone();
         client.directives = RequestDirectives::default();
         let own =
@@ -117,6 +120,15 @@ impl Call {
 
     pub(super) fn is_impatient(&mut self, cx: &mut Context<'_>) -> bool {
         self.patience.as_mut().is_some_and(|patience| patience.as_mut().poll(cx).is_ready())
+    }
+
+    /// Whether what the origin answers to it may be what others wait for there: it brings the whole, or a part to where
+    /// parts are, or says whether what is stored still holds (§4.3.5 for HEAD).
+    pub(super) fn may_lead(&self, key: &HttpKey) -> bool {
+        let validates = |stored: &Stored| self.client.head || has_validator(&stored.headers);
+        self.client.is_whole()
+            || key.is_part()
+            || self.found.as_ref().is_some_and(|(_, stored)| validates(stored))
     }
 
     /// What is served in place of a failure. It is looked up again: what was invalidated is not there.
@@ -163,13 +175,16 @@ impl Call {
                 headers.append("surrogate-capability", value);
             }
         }
-        if self.client.pass.is_some() || !self.client.is_whole() {
+        if self.client.pass.is_some() {
             return;
         }
         let none = HeaderMap::new();
         let stored = self.found.as_ref().map_or(&none, |(_, stored)| &stored.headers);
-        // Who asks for itself alone may as well ask what it wanted to know.
-        if leads || stored.contains_key(ETAG) || stored.contains_key(LAST_MODIFIED) {
+        let is_whole = self.client.is_whole();
+        // Who asks for itself alone may as well ask what it wanted to know; and who wants a part asks for itself alone
+        // unless there is something to validate.
+        let for_all = leads && !self.client.ranged;
+        if for_all || has_validator(stored) && (leads || is_whole) {
             self.is_conditional = make_conditional(headers, stored);
         }
     }

@@ -57,10 +57,13 @@ where
             (Some((key, stored)), StatusCode::NOT_MODIFIED) if call.is_conditional => {
                 return call.validated(lead, &exchange, key, stored);
             }
-            (Some((key, stored)), StatusCode::OK)
-                if call.client.head && !is_same_head(&stored.headers, stored.length, response.headers()) =>
-            {
-                call.forget(key);
+            // §4.3.5.
+            (Some((key, stored)), StatusCode::OK) if call.client.head => {
+                if !is_same_head(&stored.headers, stored.length, response.headers()) {
+                    call.forget(key);
+                } else if lead.is_some() {
+                    return call.validated(lead, &exchange, key, stored);
+                }
             }
             _ => {}
         }
@@ -148,6 +151,7 @@ impl Call {
         let judged = match store(exchange, self.cache.options()) {
             // Each goes where its like is looked for.
             Ok(_) if is_part != lead.key().is_part() => Err(None),
+            Err(_) if self.client.head => Err(None),
             judged => judged.map_err(|reason| Some(reason.detail())),
         };
         let policy = match judged {
@@ -155,11 +159,18 @@ impl Call {
             Err(detail) => {
                 // What it has answered is newer than what is stored, unless it is a failure, or about its own
                 // conditions or range.
-                let says_nothing = [StatusCode::NOT_MODIFIED, StatusCode::RANGE_NOT_SATISFIABLE];
-                if !is_error(exchange.status) && !says_nothing.contains(&exchange.status) {
+                let is_own = match exchange.status {
+                    StatusCode::NOT_MODIFIED => true,
+                    StatusCode::RANGE_NOT_SATISFIABLE => !self.is_conditional,
+                    status => is_error(status),
+                };
+                if !is_own {
                     self.forget(lead.key());
                 }
-                lead.scatter();
+                // Of the whole, an answer to HEAD or with a part says no more than that: the next one asks for it.
+                if self.client.is_whole() || is_error(exchange.status) {
+                    lead.scatter();
+                }
                 return Err(detail);
             }
         };

@@ -88,7 +88,7 @@ where
     fn load(mut trip: Trip<S, Q>, key: HttpKey, cx: &mut Context<'_>) -> NextOf<S, Q, B> {
         let call = &mut *trip.call;
         call.rounds += 1;
-        if !(call.client.is_whole() || key.is_part()) || call.rounds > ROUNDS {
+        if !call.may_lead(&key) || call.rounds > ROUNDS {
             return Self::get_ready(trip, Who::Past, cx);
         }
         let is_part = key.is_part();
@@ -139,6 +139,11 @@ where
                 }
                 call.may_serve_stale = false;
             }
+        }
+        if !call.may_lead(lead.key()) {
+            // Whoever is next of those who wait.
+            drop(lead);
+            return Self::get_ready(trip, Who::Past, cx);
         }
         Self::get_ready(trip, Who::Lead(lead), cx)
     }

@@ -177,8 +177,15 @@ fn the_origin_is_asked_about_what_is_stored() {
         (
             "§4.3.2 the client's own are kept apart",
             "ETag: \"a\"",
-            "If-None-Match: \"b\" | If-Modified-Since: @0 | Range: bytes=0-1 | If-Range: \"b\"",
+            "If-None-Match: \"b\" | If-Modified-Since: @0",
             "If-None-Match: \"a\"",
+            true,
+        ),
+        (
+            "RFC 9110 §13.2.2 a range counts if it has changed",
+            "ETag: \"a\"",
+            "If-None-Match: \"b\" | Range: bytes=0-1 | If-Range: \"b\"",
+            "If-None-Match: \"a\" | Range: bytes=0-1 | If-Range: \"b\"",
             true,
         ),
         ("§4.3.1 nothing to ask with", "Date: @0", "If-None-Match: \"b\" | a: b", "a: b", false),
