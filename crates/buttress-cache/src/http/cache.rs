@@ -12,8 +12,8 @@ use std::time::{Instant, SystemTime};
 /// Stores responses, and forgets them when told to. Cloning it is cheap and gives the same cache.
 ///
 /// [`HttpCacheLayer`](super::HttpCacheLayer) puts it before a service. Each response says itself how long it is fresh; of
-/// [`Config`] count the limits, `hard_timeout`, `idle_ttl` and `sweep_every`. A response weighs about as many bytes
-/// as it takes. The wall clock is read once, when it is made, and goes on with tokio's.
+/// [`Config`] count the limits, `hard_timeout`, `retry_after`, `idle_ttl` and `sweep_every`. A response weighs about as
+/// many bytes as it takes. The wall clock is read once, when it is made, and goes on with tokio's.
 ///
 /// # Examples
 ///

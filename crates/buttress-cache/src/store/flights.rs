@@ -156,6 +156,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         begun
     }
 
+    /// Whether a load of `key` has failed not long ago, so that it is not tried again where something can be served.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_set_back(&self, key: &K) -> bool {
+        let (hash, now) = (self.hash(key), self.now());
+        self.shard(hash).lock().setbacks.find(hash, |other| other == key, now).is_some()
+    }
+
     /// The chosen waiter takes over, and learns when; unless the flight has ended, or what it is for is there.
     pub(crate) fn take_over(&self, flight: &Arc<Flight<K, V>>, id: u64) -> Option<Nanos> {
         let now = self.now();

@@ -86,3 +86,21 @@ fn without_the_runtime_of_its_task_a_client_reads_on() {
     let got = runtime().block_on(read(response));
     assert_eq!((got.body(), cache.stats().loading), ("page", 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_has_failed_is_not_followed_by_the_next_at_once() {
+    let fields = "Cache-Control: max-age=60, stale-while-revalidate=60";
+    for failure in [Reply::failed(), Reply::new("").status(500)] {
+        let origin = Origin::always(Reply::new(fields).data("page"));
+        let site = apart(&cache(), &origin);
+        get(&site, "/").await;
+        advance(SECOND * 61).await;
+        origin.now(failure);
+        for (wait, calls) in [(0, 2), (0, 2), (500, 2), (500, 3), (0, 3)] {
+            advance(Duration::from_millis(wait)).await;
+            assert!(get(&site, "/").await.is_hit());
+            settle().await;
+            assert_eq!(origin.calls(), calls);
+        }
+    }
+}

@@ -41,7 +41,8 @@ async fn a_stale_response_is_served_in_place_of_an_error_and_no_longer_than_it_s
         (Reply::new("").status(503), "edge; fwd=stale; fwd-status=503; ttl=-1; detail=stale-if-error"),
     ] {
         let origin = Origin::always(Reply::new("Cache-Control: max-age=60, stale-if-error=10").data("page"));
-        let site = site(&cache(), &origin);
+        let config = Config::default().retry_after(Duration::ZERO);
+        let site = site(&HttpCache::new("edge", config, HttpOptions::default()), &origin);
         get(&site, "/").await;
         origin.now(failure.clone());
         advance(SECOND * 61).await;
@@ -172,4 +173,57 @@ async fn a_revalidation_that_is_dropped_is_followed_and_not_answered_by_what_is_
         assert_eq!(other.await.unwrap().body(), "new");
     }
     assert_eq!(origin.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_fails_and_there_is_something_stale_the_origin_is_asked_once_in_a_while() {
+    let fields = "Cache-Control: max-age=60, stale-if-error=600 | ETag: \"a\"";
+    for failure in [Reply::failed(), Reply::new("").status(502)] {
+        let origin = Origin::always(Reply::new(fields).data("page"));
+        let config = Config::default().retry_after(SECOND * 5);
+        let cache = HttpCache::new("edge", config, HttpOptions::default());
+        let site = site(&cache, &origin);
+        get(&site, "/").await;
+        origin.now(failure.clone());
+        advance(SECOND * 61).await;
+        for round in 1..4 {
+            assert!(get(&site, "/").await.cache().starts_with("edge; fwd=stale; "));
+            for asked in
+                ["/", "HEAD /", "/ | Range: bytes=0-1", "/ | Cache-Control: max-age=5, stale-if-error=900"]
+            {
+                let got = get(&site, asked).await;
+                let ttl = -1 - 5 * (round - 1);
+                assert_eq!(got.cache(), format!("edge; hit; ttl={ttl}; detail=stale-if-error"), "{asked}");
+            }
+            assert_eq!(origin.calls() as i32, 1 + round, "once in five seconds");
+            advance(SECOND * 5).await;
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.hits, stats.stale), (12, 12));
+        for asked in ["/ | Cache-Control: no-cache", "/new"] {
+            let calls = origin.calls();
+            assert!(!matches!(head(&site, asked).await, Ok(response) if response.status() == 200));
+            assert_eq!(origin.calls(), calls + 1, "in whose place there is nothing: {asked}");
+        }
+        origin.now(Reply::new(fields).status(304));
+        advance(SECOND * 5).await;
+        assert_eq!(get(&site, "/").await.cache(), "edge; fwd=stale; fwd-status=304; ttl=60; stored");
+        advance(SECOND * 61).await;
+        assert!(get(&site, "/").await.cache().ends_with("; ttl=60; stored"), "nothing is left of it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_ends_the_wait_after_a_failure() {
+    let fields = "Cache-Control: max-age=60, stale-if-error=600";
+    let origin = Origin::always(Reply::new(fields).data("old"));
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    origin.now(Reply::failed());
+    get(&site, "/").await;
+    cache.purge("http://a.test/");
+    origin.now(Reply::new(fields).data("new"));
+    assert_eq!(get(&site, "/").await.body(), "new");
 }

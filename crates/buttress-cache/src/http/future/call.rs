@@ -27,6 +27,9 @@ use std::task::Context;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Sleep, sleep};
 
+/// For `detail` in `Cache-Status`.
+const STALE_IF_ERROR: &str = "stale-if-error";
+
 /// A request on its way.
 pub struct Trip<S, Q> {
     pub(crate) inner: S,
@@ -145,6 +148,18 @@ impl Call {
         }
     }
 
+    /// What is served without asking, as the origin has failed not long ago.
+    pub(super) fn while_it_fails<B: http_body::Body>(&self, key: &HttpKey) -> Option<Response<Body<B>>> {
+        let store = &self.cache.cache().shared.store;
+        if !self.may_serve_stale || !store.is_set_back(key) {
+            return None;
+        }
+        let stored = self.instead()?;
+        // It is a hit, and was not counted as one when it was found.
+        store.look(key, |_| Some(true));
+        Some(self.answer(&stored, CacheStatus { detail: Some(STALE_IF_ERROR), ..CacheStatus::default() }))
+    }
+
     /// The response that is stored there is no longer what the origin says.
     pub(super) fn forget(&self, key: &HttpKey) {
         if let Some(Entry::Response(_)) = peek(&self.cache, key) {
@@ -196,7 +211,7 @@ impl Call {
         fwd_status: Option<StatusCode>,
         collapsed: bool,
     ) -> Response<Body<B>> {
-        let detail = Some("stale-if-error");
+        let detail = Some(STALE_IF_ERROR);
         self.answer(stored, CacheStatus { fwd_status, collapsed, detail, ..self.status() })
     }
 

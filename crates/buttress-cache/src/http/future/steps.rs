@@ -6,7 +6,7 @@ use crate::flight::Outcome;
 use crate::http::answer::{Form, gateway_timeout};
 use crate::http::client::{look, peek};
 use crate::http::directives::RequestDirectives;
-use crate::http::entry::{Entry, HttpKey};
+use crate::http::entry::{Entry, HttpKey, Stored};
 use crate::http::landing::{ASK, Duty};
 use crate::http::mode::Drive;
 use crate::http::policy::Verdict;
@@ -55,32 +55,41 @@ where
             Verdict::GatewayTimeout => Next::Return(Ok(gateway_timeout(&call.cache, &call.status()))),
             Verdict::Revalidate { may_serve_stale_on_error, .. } => {
                 call.may_serve_stale = may_serve_stale_on_error;
-                Self::load(trip, found.key, cx)
-            }
-            Verdict::StaleWhileRevalidate => {
-                call.may_serve_stale = true;
-                let response = call.hit(&stored);
-                // Here, only who wants the whole can bring it.
-                if !M::APART && !call.client.is_whole() {
-                    return Next::Return(Ok(response));
-                }
-                let shared = &call.cache.cache().shared;
-                let Begun::Lead(lead, _) = shared.store.begin(found.key, Ask { count: false, ..ASK }, shared)
-                else {
-                    return Next::Return(Ok(response));
-                };
-                match peek(&call.cache, lead.key()) {
-                    Some(entry) if entry.is(&stored) => {}
-                    // It was revalidated meanwhile, or is gone.
-                    _ => return Next::Return(Ok(response)),
-                }
-                match M::refresh(&mut trip, Duty(lead)) {
-                    Some(Duty(lead)) if trip.call.client.is_whole() => {
-                        Self::get_ready(trip, Who::Lead(lead), cx)
-                    }
-                    _ => Next::Return(Ok(response)),
+                match call.while_it_fails(&found.key) {
+                    Some(response) => Next::Return(Ok(response)),
+                    None => Self::load(trip, found.key, cx),
                 }
             }
+            Verdict::StaleWhileRevalidate => Self::revalidate_beside(trip, found.key, &stored, cx),
+        }
+    }
+
+    /// Answers with what is stale, and has it revalidated meanwhile, unless somebody does or has just failed to.
+    fn revalidate_beside(
+        mut trip: Trip<S, Q>,
+        key: HttpKey,
+        stored: &Arc<Stored>,
+        cx: &mut Context<'_>,
+    ) -> NextOf<S, Q, B> {
+        let call = &mut *trip.call;
+        call.may_serve_stale = true;
+        let response = call.hit(stored);
+        let shared = &call.cache.cache().shared;
+        // Here, only who wants the whole can bring it.
+        if !M::APART && !call.client.is_whole() || shared.store.is_set_back(&key) {
+            return Next::Return(Ok(response));
+        }
+        let Begun::Lead(lead, _) = shared.store.begin(key, Ask { count: false, ..ASK }, shared) else {
+            return Next::Return(Ok(response));
+        };
+        match peek(&call.cache, lead.key()) {
+            Some(entry) if entry.is(stored) => {}
+            // It was revalidated meanwhile, or is gone.
+            _ => return Next::Return(Ok(response)),
+        }
+        match M::refresh(&mut trip, Duty(lead)) {
+            Some(Duty(lead)) if trip.call.client.is_whole() => Self::get_ready(trip, Who::Lead(lead), cx),
+            _ => Next::Return(Ok(response)),
         }
     }
 
