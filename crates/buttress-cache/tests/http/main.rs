@@ -11,6 +11,7 @@ mod parts;
 mod purging;
 mod stale;
 mod streams;
+mod users;
 mod variants;
 
 use buttress_cache::Config;

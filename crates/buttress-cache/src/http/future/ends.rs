@@ -13,11 +13,11 @@ use crate::http::mode::Drive;
 use crate::http::policy::{Policy, is_error};
 use crate::http::range::ContentRange;
 use crate::http::status::CacheStatus;
-use crate::http::storing::{Exchange, freshen, store};
+use crate::http::storing::{Exchange, NotStored, freshen, store};
 use crate::http::validate::is_same_head;
 use crate::load::{Who, Write};
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -148,32 +148,36 @@ impl Call {
     /// Where a response goes, or a word on why it is not stored.
     fn land(&self, lead: Leader, exchange: &Exchange<'_>) -> Result<(Landing, Policy), Option<&'static str>> {
         let is_part = exchange.status == StatusCode::PARTIAL_CONTENT;
-        let judged = match store(exchange, self.cache.options()) {
+        let reason = match store(exchange, self.cache.options()) {
             // Each goes where its like is looked for.
-            Ok(_) if is_part != lead.key().is_part() => Err(None),
-            Err(_) if self.client.head => Err(None),
-            judged => judged.map_err(|reason| Some(reason.detail())),
+            Ok(policy) if is_part == lead.key().is_part() => return self.land_at(lead, exchange, policy),
+            Ok(_) => None,
+            Err(reason) => Some(reason),
         };
-        let policy = match judged {
-            Ok(policy) => policy,
-            Err(detail) => {
-                // What it has answered is newer than what is stored, unless it is a failure, or about its own
-                // conditions or range.
-                let is_own = match exchange.status {
-                    StatusCode::NOT_MODIFIED => true,
-                    StatusCode::RANGE_NOT_SATISFIABLE => !self.is_conditional,
-                    status => is_error(status),
-                };
-                if !is_own {
-                    self.forget(lead.key());
-                }
-                // Of the whole, an answer to HEAD or with a part says no more than that: the next one asks for it.
-                if self.client.is_whole() || is_error(exchange.status) {
-                    lead.scatter();
-                }
-                return Err(detail);
-            }
+        // What it has answered is newer than what is stored, unless it is a failure, or about its own conditions or
+        // range, or for one user.
+        let is_own = match exchange.status {
+            _ if reason == Some(NotStored::Authorization) => true,
+            StatusCode::NOT_MODIFIED => true,
+            StatusCode::RANGE_NOT_SATISFIABLE => !self.is_conditional,
+            status => is_error(status),
         };
+        if !is_own {
+            self.forget(lead.key());
+        }
+        // Of the whole, an answer to HEAD or with a part says no more than that: the next one asks for it.
+        if self.client.is_whole() || is_error(exchange.status) {
+            lead.scatter();
+        }
+        Err(reason.filter(|_| !self.client.head).map(NotStored::detail))
+    }
+
+    fn land_at(
+        &self,
+        lead: Leader,
+        exchange: &Exchange<'_>,
+        policy: Policy,
+    ) -> Result<(Landing, Policy), Option<&'static str>> {
         match Landing::new(&self.cache, lead, &self.client.headers, exchange.response) {
             Ok(landing) => Ok((landing, policy)),
             Err(lead) => {
@@ -214,8 +218,10 @@ impl Call {
             None => false,
             Some(Ok(landing)) if judged.is_ok() => landing.complete(&stored, now),
             Some(landing) => {
-                // It says that it must not be stored any longer.
-                self.forget(key);
+                // It says that it must not be stored any longer; or only that it still holds for one user.
+                if judged != Err(NotStored::Authorization) {
+                    self.forget(key);
+                }
                 match landing {
                     Ok(landing) => landing.scatter(),
                     Err(lead) => lead.scatter(),
@@ -224,7 +230,13 @@ impl Call {
             }
         };
         let status = CacheStatus { fwd_status: Some(exchange.status), stored: is_stored, ..self.status() };
-        self.answer(&stored, status)
+        let mut response = self.answer(&stored, status);
+        // §7.3: what is not stored for others is for this client all the same.
+        if !stored.headers.contains_key(SET_COOKIE) {
+            let cookies = exchange.response.get_all(SET_COOKIE).into_iter().cloned();
+            response.headers_mut().extend(cookies.map(|cookie| (SET_COOKIE, cookie)));
+        }
+        response
     }
 }
 

@@ -210,6 +210,9 @@ fn a_private_cache_reads_other_directives() {
         §5.2.2.10 alone ~ Cache-Control: s-maxage=3600 ~ +3 ~ Useless
         §5.2.2.8 is not for it ~ Cache-Control: max-age=2, proxy-revalidate, stale-if-error=60 ~ +3 ~ Ask
         §3.5 is not for it ~ Cache-Control: max-age=60 ~ +3 ~ Hit ~ Authorization: x ~
+        §3.5 nor for its parts ~ 206 Cache-Control: max-age=60 | Content-Range: bytes 0-1/4 ~ +3 ~ Hit ~ Authorization: x ~
+        §5.2.2.1 is for it too ~ Cache-Control: private, no-store, max-age=60 ~ +0 ~ NoStore
+        §5.2.2.7 with names means nothing to it ~ Cache-Control: private="a", max-age=60 | a: b ~ +3 ~ Hit
         §7.3 is not for it ~ Cache-Control: max-age=60 | Set-Cookie: a=b ~ +3 ~ Hit
         cc-resp-immutable-fresh ~ Cache-Control: max-age=10000, immutable | ETag: "a" ~ +3 ~ Hit ~ ~ Cache-Control: max-age=0
     "#,

@@ -22,6 +22,12 @@ fn what_is_not_for_others_is_not_stored() {
         other-authorization-must-revalidate ~ Cache-Control: max-age=3600, must-revalidate ~ +3 ~ Hit ~ Authorization: FOO ~
         other-authorization-smaxage ~ Cache-Control: s-maxage=3600 ~ +3 ~ Hit ~ Authorization: FOO ~
         §3.5 not by proxy-revalidate ~ Cache-Control: max-age=60, proxy-revalidate ~ +3 ~ Authorization ~ Authorization: FOO ~
+        §3.5 nor by a lifetime for all ~ Cache-Control: max-age=60, immutable, stale-if-error=60 ~ +3 ~ Authorization ~ Authorization: FOO ~
+        §3.5 private is stronger ~ Cache-Control: max-age=60, public, private ~ +3 ~ Private ~ Authorization: FOO ~
+        §3.5 allowed, and not fresh at once ~ Cache-Control: s-maxage=0 | ETag: "a" ~ +3 ~ Must ~ Authorization: FOO ~
+        §3.5 a part ~ 206 Cache-Control: max-age=60 | Content-Range: bytes 0-1/4 ~ +3 ~ Authorization ~ Authorization: FOO ~
+        §3.5 an error ~ 404 Cache-Control: max-age=60 ~ +3 ~ Authorization ~ Authorization: FOO ~
+        §3.5 who asks later has none ~ Cache-Control: max-age=60 ~ +3 ~ Hit ~ ~ Authorization: FOO
         §5.2.1.5 ~ Cache-Control: max-age=60 ~ +0 ~ RequestNoStore ~ Cache-Control: no-store ~
         §5.2.2.7 names fields ~ Cache-Control: private="a", max-age=60 ~ +3 ~ Hit
         §5.2.2.7 names nothing ~ Cache-Control: private="", max-age=60 ~ +3 ~ Private
@@ -30,6 +36,9 @@ fn what_is_not_for_others_is_not_stored() {
         §5.2.2.4 names fields ~ Cache-Control: no-cache="a" | Cache-Control: max-age=3600 ~ +3 ~ Hit
         §7.3 ~ Cache-Control: max-age=3600 | Set-Cookie: a=b ~ +0 ~ SetCookie
         §7.3 the cookie alone is not ~ Cache-Control: max-age=3600, no-cache="set-cookie" | Set-Cookie: a=b ~ +0 ~ Hit
+        §7.3 the cookie of a part ~ 206 Cache-Control: max-age=60 | Content-Range: bytes 0-1/4 | Set-Cookie: a=b ~ +0 ~ SetCookie
+        §7.3 public is not enough ~ Cache-Control: public, max-age=60 | Set-Cookie: a=b ~ +0 ~ SetCookie
+        §7.3 nor are other fields ~ Cache-Control: private="a", max-age=60 | Set-Cookie: a=b ~ +0 ~ SetCookie
         §3 too long ~ Cache-Control: max-age=3600 | Content-Length: 5000000 ~ +0 ~ TooBig
         §3 nothing allows it ~ 500 ETag: "a" ~ +0 ~ NotCacheable
         other-fresh-content-disposition-attachment ~ Cache-Control: max-age=3600 | Content-Disposition: attachment ~ +0 ~ Hit
