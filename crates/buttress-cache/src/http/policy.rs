@@ -72,7 +72,7 @@ impl Policy {
         let no_cache = directives.no_cache.is_all();
         // What was never fresh for anybody may be one user's alone, though it does not say so: the options allow
         // nothing for that.
-        let was_fresh = directives.public || !lifetime.duration().is_zero();
+        let was_fresh = directives.public || !lifetime.is_zero();
         let window = |said: Option<Duration>, default: Duration| match said {
             _ if must_revalidate || no_cache => Some(Duration::ZERO),
             None if default.is_zero() || !was_fresh => None,
