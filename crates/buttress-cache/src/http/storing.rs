@@ -3,20 +3,18 @@
 use super::directives::{RequestDirectives, ResponseDirectives};
 use super::freshness::{Times, is_heuristic};
 use super::headers::Exempt;
-use super::key::Target;
 use super::options::{HttpOptions, Mode};
 use super::policy::Policy;
 use super::range::ContentRange;
 use super::validate::update;
 use super::vary::Vary;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, EXPIRES, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPIRES, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 
 /// A request and what came of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a Method,
-    pub(crate) target: &'a Target<'a>,
     pub(crate) request: &'a HeaderMap,
     pub(crate) status: StatusCode,
     pub(crate) response: &'a HeaderMap,
@@ -26,7 +24,8 @@ pub(crate) struct Exchange<'a> {
 /// Why a response is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotStored {
-    /// Nothing but answers to GET is, and to POST if they say which GET they answer.
+    /// Nothing but answers to GET is. Of POST some could be (RFC 9110 §9.3.3), but what they answer may have been
+    /// changed by another write meanwhile, of which they would have to hear.
     Method,
     /// It is 206 or 304, or it must be understood and is not.
     Status,
@@ -82,17 +81,11 @@ pub(crate) fn freshen(
 }
 
 fn judge(exchange: &Exchange<'_>, options: &HttpOptions, came: &HeaderMap) -> Result<Policy, NotStored> {
-    let &Exchange { method, target, request, status, response, times } = exchange;
+    let &Exchange { method, request, status, response, times } = exchange;
     let directives = ResponseDirectives::of(response, options);
     let shared = options.mode == Mode::Shared;
 
-    if *method == Method::POST {
-        // RFC 9110 §9.3.3: it must be fresh by its own words, and be what a GET would have been answered.
-        let explicit = is_explicit(response, &directives, shared);
-        if !explicit || !is_at(target, response) || status != StatusCode::OK {
-            return Err(NotStored::Method);
-        }
-    } else if *method != Method::GET {
+    if *method != Method::GET {
         return Err(NotStored::Method);
     }
     match status.as_u16() {
@@ -156,15 +149,6 @@ fn is_explicit(response: &HeaderMap, directives: &ResponseDirectives, shared: bo
     directives.max_age.duration().is_some()
         || shared && directives.s_maxage.duration().is_some()
         || !directives.targeted && response.contains_key(EXPIRES)
-}
-
-/// Whether `Content-Location` is the target (RFC 9110 §9.3.3).
-fn is_at(target: &Target<'_>, response: &HeaderMap) -> bool {
-    let mut locations = response.get_all(CONTENT_LOCATION).iter();
-    match (locations.next().and_then(|location| location.to_str().ok()), locations.next()) {
-        (Some(location), None) => target.resolve(location, false).is_some_and(|key| key == target.key(false)),
-        _ => false,
-    }
 }
 
 /// Statuses for which there is no more to do than what is done here (§3, §5.2.2.3).

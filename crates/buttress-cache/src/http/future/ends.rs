@@ -7,7 +7,7 @@ use crate::http::directives::ResponseDirectives;
 use crate::http::entry::{Entry, HttpKey, Stored};
 use crate::http::freshness::Times;
 use crate::http::headers::to_store;
-use crate::http::key::{Target, invalidates};
+use crate::http::key::invalidates;
 use crate::http::landing::{Head, Landing, Tee};
 use crate::http::mode::Drive;
 use crate::http::policy::{Policy, is_error};
@@ -39,9 +39,9 @@ where
             }
             Who::Past | Who::Alone(_) => None,
         };
-        let Some(target) = call.target().filter(|_| call.client.pass.is_none()) else {
+        if call.client.pass.is_some() {
             return call.passed(response, call.status());
-        };
+        }
         let status = response.status();
         if is_error(status) {
             if let Some(stored) = call.instead() {
@@ -52,7 +52,7 @@ where
             }
         }
         let times = Times { request: call.asked, response: call.cache.now() };
-        let exchange = call.exchange(&target, &response, times);
+        let exchange = call.exchange(&response, times);
         match (&call.found, status) {
             (Some((key, stored)), StatusCode::NOT_MODIFIED) if call.is_conditional => {
                 return call.validated(lead, &exchange, key, stored);
@@ -129,15 +129,9 @@ impl Call {
         write.touches = touches(keys);
     }
 
-    fn exchange<'a, B>(
-        &'a self,
-        target: &'a Target<'a>,
-        response: &'a Response<B>,
-        times: Times,
-    ) -> Exchange<'a> {
+    fn exchange<'a, B>(&'a self, response: &'a Response<B>, times: Times) -> Exchange<'a> {
         Exchange {
             method: &self.client.method,
-            target,
             request: &self.client.headers,
             status: response.status(),
             response: response.headers(),

@@ -155,7 +155,7 @@ proptest! {
         let _ = way(&Method::GET, &asked, &wants);
         if let Some(target) = Target::of(&uri, &asked) {
             for method in [Method::GET, Method::POST] {
-                let exchange = Exchange { method: &method, target: &target, request: &asked, status, response: &answer, times: received };
+                let exchange = Exchange { method: &method, request: &asked, status, response: &answer, times: received };
                 let _ = store(&exchange, &options);
                 invalidates(&method, &target, status, &answer, true);
             }

@@ -260,10 +260,8 @@ fn a_304_makes_it_as_fresh_as_it_says() {
     let ttl = |asked: &str, stored: &str, newer: &str| {
         let mut headers = to_store(&fields(stored), &ResponseDirectives::default(), &options, start());
         let (asked, newer) = (fields(asked), fields(newer));
-        let uri = Uri::from_static("/");
         let exchange = Exchange {
             method: &Method::HEAD,
-            target: &Target::of(&uri, &asked).unwrap(),
             request: &asked,
             status: StatusCode::NOT_MODIFIED,
             response: &newer,
