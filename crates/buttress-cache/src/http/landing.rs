@@ -2,6 +2,7 @@
 
 use super::cache::HttpCache;
 use super::client::peek;
+use super::combine::combine;
 use super::entry::{Entry, HttpKey, Stored, tag_of};
 use super::headers::tags;
 use super::policy::Policy;
@@ -200,7 +201,10 @@ impl Collected {
         let Head { status, version, headers, policy, received, part } = head;
         let now = landing.cache.now();
         let body = chunks.into();
-        let stored = Stored { status, version, headers, policy, received, body, length, part, trailers };
+        let mut stored = Stored { status, version, headers, policy, received, body, length, part, trailers };
+        if let (Some(_), Some(Entry::Response(older))) = (part, peek(&landing.cache, &landing.key)) {
+            stored = combine(&stored, &older, landing.cache.options().max_body).unwrap_or(stored);
+        }
         landing.complete(&Arc::new(stored), now);
     }
 }

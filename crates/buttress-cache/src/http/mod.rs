@@ -13,8 +13,8 @@
 //!   served that was purged. Requests that may write purge their own URI, and what their response names (§4.4).
 //! - **What is stale** is served where the response or [`HttpOptions`] allow it, while it is revalidated or where the
 //!   origin fails; conditions, ranges and HEAD are answered from the store.
-//! - **A part**, which is what a range was answered with, is stored too, and serves the ranges within it (§3.3). Those who
-//!   ask for ranges never wait for each other.
+//! - **A part**, which is what a range was answered with, is stored too, and serves the ranges within it (§3.3); parts that
+//!   touch become one if their strong entity tags are the same (§3.4). Those who ask for ranges never wait for each other.
 //! - **`Cache-Status`** says of each response what was done (RFC 9211).
 //!
 //! The layer *defers*, as [`CacheLayer`](crate::CacheLayer) does: it is always ready, and a request that is not answered by
@@ -62,6 +62,7 @@ mod answer;
 mod body;
 mod cache;
 mod client;
+mod combine;
 mod dates;
 mod directives;
 mod entry;

@@ -54,7 +54,7 @@ pub struct HttpOptions {
     /// The longest body that is stored, in bytes. Default 4 MiB.
     pub max_body: u64,
     /// Whether a response to a request for a range is stored, and serves the ranges within it; one for each URI, or for
-    /// each variant. Default yes.
+    /// each variant, of at most [`max_body`](Self::max_body) bytes. Default yes.
     pub partial: bool,
 }
 

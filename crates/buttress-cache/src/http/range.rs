@@ -143,6 +143,10 @@ pub(crate) fn partial(headers: &mut HeaderMap, part: &Range<u64>, complete: Opti
     let complete = complete.map_or(Cow::Borrowed("*"), |complete| complete.to_string().into());
     insert(headers, &format!("bytes {}-{last}/{complete}", part.start));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end.saturating_sub(part.start)));
+    // RFC 9530 §2: it is of what was sent then.
+    for digest in ["content-digest", "content-md5"] {
+        headers.remove(digest);
+    }
 }
 
 /// Makes the fields of a stored 200 those of a 416 (RFC 9110 §15.5.17): nothing of it is about the body any longer.

@@ -11,7 +11,9 @@ fn ranging(added: &'static str) -> Origin {
         match range.and_then(|range| slice(range.strip_prefix("bytes=").unwrap())) {
             Some((first, last)) => {
                 let range = format!("{added} | Content-Range: bytes {first}-{last}/10");
-                Reply::new(&range).status(206).data(&DIGITS[first..=last])
+                // In two chunks, one of them empty at times.
+                let (one, two) = DIGITS[first..=last].split_at((last - first).min(2));
+                Reply::new(&range).status(206).data(one).data(two)
             }
             None => Reply::new(added).data(DIGITS),
         }
@@ -292,4 +294,64 @@ async fn a_stale_part_is_served_where_the_origin_fails_and_only_then() {
     assert_eq!((got.status, got.body()), (206, "12"));
     assert_eq!(got.cache(), "edge; fwd=stale; ttl=-1; detail=stale-if-error");
     assert!(head(&site, "/ | Range: bytes=1-5").await.is_err(), "of this it has not all");
+}
+
+/// The first and last of each range of six bytes.
+fn ranges() -> impl Iterator<Item = (usize, usize)> {
+    (0..6).flat_map(|first| (first..6).map(move |last| (first, last)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_the_same_that_touch_become_one() {
+    for (old, new) in ranges().flat_map(|old| ranges().map(move |new| (old, new))) {
+        let origin = ranging("Cache-Control: max-age=60 | ETag: \"a\"");
+        let cache = cache();
+        let site = site(&cache, &origin);
+        for (first, last) in [old, new] {
+            get(&site, &format!("/ | Range: bytes={first}-{last}")).await;
+        }
+        let touch = new.0 <= old.1 + 1 && old.0 <= new.1 + 1;
+        let there = if touch { (old.0.min(new.0), old.1.max(new.1)) } else { new };
+        for (first, last) in ranges() {
+            let only = format!("/ | Range: bytes={first}-{last} | Cache-Control: only-if-cached");
+            let got = get(&site, &only).await;
+            let told = (got.status, got.body(), got.header("content-range"));
+            if there.0 <= first && last <= there.1 {
+                let range = format!("bytes {first}-{last}/10");
+                assert_eq!(told, (206, &DIGITS[first..=last], &*range), "{old:?} {new:?}");
+            } else {
+                assert_eq!(told.0, 504, "{first}-{last} of {old:?} and {new:?}");
+            }
+        }
+        assert_eq!(cache.stats().entries, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_may_be_of_two_are_not_combined() {
+    let part = |fields: &str| Reply::new(&format!("{FRESH} | {fields}")).status(206);
+    let first = |tag: &str| part(&format!("Content-Range: bytes 0-1/10 | ETag: {tag} | A: 1")).data("01");
+    let rows = [
+        (first("\"a\""), part("Content-Range: bytes 2-3/10 | ETag: \"b\" | A: 1"), "another tag"),
+        (first("W/\"a\""), part("Content-Range: bytes 2-3/10 | ETag: W/\"a\" | A: 1"), "weak tags"),
+        (first("\"a\""), part("Content-Range: bytes 2-3/10 | A: 1"), "no tag"),
+        (first("\"a\""), part("Content-Range: bytes 2-3/11 | ETag: \"a\" | A: 1"), "another length"),
+        (first("\"a\""), part("Content-Range: bytes 2-3/10 | ETag: \"a\""), "a field less"),
+    ];
+    for (first, second, name) in rows {
+        let origin = Origin::always(first);
+        let site = site(&cache(), &origin);
+        get(&site, "/ | Range: bytes=0-1").await;
+        origin.now(second.data("23"));
+        get(&site, "/ | Range: bytes=2-3").await;
+        assert!(get(&site, "/ | Range: bytes=2-3").await.is_hit());
+        let got = get(&site, "/ | Range: bytes=1-2 | Cache-Control: only-if-cached").await;
+        assert_eq!(got.status, 504, "{name}");
+    }
+    let long = HttpCache::new("edge", Config::default(), HttpOptions::default().max_body(3));
+    let site = site(&long, &ranging("Cache-Control: max-age=60 | ETag: \"a\""));
+    for (range, told) in [("0-1", "uri-miss"), ("2-3", "partial"), ("1-1", "partial"), ("0-0", "partial")] {
+        let got = get(&site, &format!("/ | Range: bytes={range}")).await;
+        assert!(got.cache().starts_with(&format!("edge; fwd={told}")), "{range}: {}", got.cache());
+    }
 }
