@@ -88,6 +88,9 @@ struct Args {
     /// Mebibytes of responses to keep; 0 turns the cache off
     #[arg(long, value_name = "COUNT", default_value = "256", value_parser = clap::value_parser!(u64).range(..1 << 20))]
     cache_mib: u64,
+    /// Keep responses with Set-Cookie too, for all: only for upstreams whose cookies are for everybody
+    #[arg(long)]
+    cache_set_cookie: bool,
     /// How long a response may be served past its time while the upstream fails, unless it says so itself
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     stale_if_error: Duration,

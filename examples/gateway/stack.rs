@@ -79,7 +79,10 @@ fn limits(args: &Args, weight: NonZeroU64) -> cache::Config {
 
 /// What the cache does where RFC 9111 leaves it the choice.
 fn rules(args: &Args) -> HttpOptions {
-    HttpOptions::default().heuristic(Heuristic::default()).stale_if_error(args.stale_if_error)
+    HttpOptions::default()
+        .heuristic(Heuristic::default())
+        .set_cookie(args.cache_set_cookie)
+        .stale_if_error(args.stale_if_error)
 }
 
 fn boxed(response: http::Response<cache::http::Body<Body>>) -> Response {

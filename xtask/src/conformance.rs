@@ -209,6 +209,8 @@ fn ask_gateway(folder: &Path, gateway: &Path, origin: u16, only: &str) -> Outcom
         .args(["--listen", "127.0.0.1:0", "--upstream", &format!("http://127.0.0.1:{origin}")])
         // Rows in which the origin fails run beside others, which an open breaker would refuse.
         .args(["--failures", "1000000"])
+        // The suite wants them stored; nginx is told so too.
+        .arg("--cache-set-cookie")
         // A hundred rows begin at once, on whatever machine this is.
         .args(["--attempt-timeout", "20s", "--deadline", "25s"]);
     let gateway = Running::start("the gateway", &mut command, &Voice::Output)?;
