@@ -1,10 +1,12 @@
+mod gateway;
+
 use crate::run::{cargo, output, root, run, rust_files, target};
 use crate::{Command, Failure, Outcome};
 use std::{fs, path, process};
 
 pub(crate) const COMMAND: Command = Command {
     name: "compare",
-    usage: "compare [crate] [--only TEXT] | compare --gate [--bless]
+    usage: "compare [crate] [--only TEXT] | compare --gate [--bless] | compare gateway
        cargo xtask compare hit-ratio --traces DIR [--capacity N].. [--only TEXT] [--slow]",
     about: "Measures ours against the alternatives, or against what is recorded",
     details: "
@@ -14,6 +16,8 @@ pub(crate) const COMMAND: Command = Command {
   cargo xtask compare --gate                 fails if instructions (\u{b1} 5 %) or allocations per call of our own
                                              contenders differ from benches/gate.tsv
   cargo xtask compare --gate --bless         records them there
+  cargo xtask compare gateway                the example beside a bare handler and nginx, and what its clients see
+                                             while its upstream answers, fails and is gone; needs wrk and nginx
   cargo xtask compare hit-ratio --traces DIR hit ratios of our cache's policies and others on every *.lis and
                                              *.lis.zst in DIR, whose lines are `start count _ _`; --capacity N,
                                              as often as wanted, instead of those that fit the trace; --slow:
@@ -30,6 +34,7 @@ const GATE: &str = "benches/gate.tsv";
 fn command(command: &Command, arguments: &[String]) -> Outcome {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
+        ["gateway"] => gateway::compare(),
         ["hit-ratio", ref rest @ ..] => hit_ratio(&Traces::parse(command, rest)?),
         ["--gate"] => gate("check"),
         ["--gate", "--bless"] => gate("bless"),

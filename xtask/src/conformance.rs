@@ -1,15 +1,13 @@
 //! Runs public conformance suites against the examples.
 
 mod argued;
-mod running;
 mod verdict;
 
-use crate::run::{cargo, output, run, target};
+use crate::run::{run, target};
+use crate::running::{Running, Voice};
+use crate::servers::{self, START};
 use crate::{Command, Failure, Outcome, setup};
-use running::{Running, Voice};
-use serde_json::Value;
 use std::fmt::{Display, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io, process};
@@ -45,8 +43,6 @@ const ORIGIN: &str = include_str!("../conformance/http/origin.mjs");
 const CLIENT: &str = include_str!("../conformance/http/client.mjs");
 const NGINX: &str = include_str!("../conformance/http/nginx.conf");
 
-/// For a program to be ready.
-const START: Duration = Duration::from_secs(30);
 /// For all rows. They wait for responses to become stale, a hundred rows at a time; one answer may take half a minute.
 const SUITE: Duration = Duration::from_secs(600);
 
@@ -125,7 +121,8 @@ fn command(_: &Command, arguments: &[String]) -> Outcome {
             if and_nginx {
                 setup::require("conformance", "nginx")?;
             }
-            let gateway = build_gateway()?;
+            // In the dev profile, which optimises our own crates.
+            let gateway = servers::built("buttress-examples", "gateway", &[])?;
             let (_origin, port) = origin(&folder, 0)?;
             let mut columns = vec![ask_gateway(&folder, &gateway, port, only)?];
             if and_nginx {
@@ -192,57 +189,30 @@ fn ask(folder: &Path, cache: String, url: &str, only: &str) -> Outcome<Column> {
     Ok(Column { cache, report })
 }
 
-/// Builds the gateway in the dev profile, which optimises our own crates, and says where it is.
-fn build_gateway() -> Outcome<PathBuf> {
-    let gateway = ["build", "--package", "buttress-examples", "--example", "gateway"];
-    let messages =
-        output(cargo().args(gateway).args(["--quiet", "--message-format", "json-render-diagnostics"]))?;
-    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let gateway = built.filter(|message| message["target"]["name"] == "gateway");
-    let path = gateway.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).next();
-    path.ok_or_else(|| Failure::new("cargo does not say where the gateway is"))
-}
-
 fn ask_gateway(folder: &Path, gateway: &Path, origin: u16, only: &str) -> Outcome<Column> {
-    let mut command = process::Command::new(gateway);
-    command
-        .args(["--listen", "127.0.0.1:0", "--upstream", &format!("http://127.0.0.1:{origin}")])
-        // Rows in which the origin fails run beside others, which an open breaker would refuse.
-        .args(["--failures", "1000000"])
+    let origin = format!("http://127.0.0.1:{origin}");
+    let flags = [
+        "--upstream",
+        &origin,
         // The suite wants them stored; nginx is told so too.
-        .arg("--cache-set-cookie")
+        "--cache-set-cookie",
+        // Rows in which the origin fails run beside others, which an open breaker would refuse.
+        "--failures",
+        "1000000",
         // A hundred rows begin at once, on whatever machine this is.
-        .args(["--attempt-timeout", "20s", "--deadline", "25s"]);
-    let gateway = Running::start("the gateway", &mut command, &Voice::Output)?;
-    let line = gateway.line_with("gateway on ", START)?;
-    let url = line.split([' ', ',']).find(|word| word.starts_with("http://"));
-    let url = url.ok_or_else(|| Failure::new(format_args!("no address in `{line}`")))?;
-    ask(folder, "gateway".to_owned(), url, only)
+        "--attempt-timeout",
+        "20s",
+        "--deadline",
+        "25s",
+    ];
+    let gateway = servers::gateway(gateway, &flags)?;
+    ask(folder, "gateway".to_owned(), &gateway.url, only)
 }
 
 fn ask_nginx(folder: &Path, origin: u16, only: &str) -> Outcome<Column> {
-    let folder_of_nginx = folder.join("nginx");
-    let cannot =
-        |error: io::Error| Failure::new(format_args!("cannot set up {}: {error}", folder_of_nginx.display()));
-    // What an earlier run has cached is stale in a way that no row expects.
-    match fs::remove_dir_all(&folder_of_nginx) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-        _ => fs::create_dir_all(&folder_of_nginx).map_err(cannot)?,
-    }
-    // nginx cannot be told to take a free port, so one that was free a moment ago is as good as it gets.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let listen = free.map_err(|error| Failure::new(format_args!("there is no free port: {error}")))?;
-    let config =
-        NGINX.replace("LISTEN", &listen.to_string()).replace("ORIGIN", &format!("127.0.0.1:{origin}"));
-    fs::write(folder_of_nginx.join("nginx.conf"), config).map_err(cannot)?;
-
-    let mut command = process::Command::new("nginx");
-    command.arg("-p").arg(&folder_of_nginx).args(["-c", "nginx.conf", "-e", "stderr"]);
-    let nginx = Running::start("nginx", &mut command, &Voice::Errors)?;
-    // It names its version when its sockets listen.
-    let line = nginx.line_with(": nginx/", START)?;
-    let version = line.rsplit(' ').next().unwrap_or("nginx").to_owned();
-    ask(folder, version, &format!("http://{listen}"), only)
+    let config = NGINX.replace("ORIGIN", &format!("127.0.0.1:{origin}"));
+    let nginx = servers::nginx(&folder.join("nginx"), &config)?;
+    ask(folder, nginx.version, &nginx.server.url, only)
 }
 
 /// Counts, and the rows that any of them missed; every row with `all`.

@@ -6,6 +6,8 @@ mod features;
 mod fuzz;
 mod loom;
 mod run;
+mod running;
+mod servers;
 mod setup;
 mod test;
 

@@ -18,8 +18,8 @@ brew) if that is possible without a password; otherwise it prints the command an
 /// A program that is not built from this repository.
 struct Tool {
     name: &'static str,
-    /// Which command needs it; `test` also needs all others to build.
-    needed_by: &'static str,
+    /// Which commands need it; what `test` needs, all others need to build.
+    needed_by: &'static [&'static str],
     what_for: &'static str,
     /// Any of these shows that it is there.
     found_by: &'static [&'static [&'static str]],
@@ -35,10 +35,10 @@ struct Packages {
     brew: &'static str,
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         name: "a C compiler",
-        needed_by: "test",
+        needed_by: &["test"],
         what_for: "the examples bring SQLite along as source",
         found_by: &[&["cc", "--version"], &["gcc", "--version"], &["clang", "--version"]],
         // With brew it is part of Apple's tools: `xcode-select --install`.
@@ -46,7 +46,7 @@ const TOOLS: [Tool; 6] = [
     },
     Tool {
         name: "valgrind",
-        needed_by: "compare",
+        needed_by: &["compare"],
         what_for: "it counts instructions; `compare` does without them where it is missing",
         found_by: &[&["valgrind", "--version"]],
         packages: Packages {
@@ -59,31 +59,38 @@ const TOOLS: [Tool; 6] = [
     },
     Tool {
         name: "a C++ compiler",
-        needed_by: "fuzz",
+        needed_by: &["fuzz"],
         what_for: "libFuzzer comes as source",
         found_by: &[&["c++", "--version"], &["g++", "--version"], &["clang++", "--version"]],
         packages: Packages { apt: "g++", dnf: "gcc-c++", pacman: "gcc", apk: "g++", brew: "" },
     },
     Tool {
         name: "node",
-        needed_by: "conformance",
+        needed_by: &["conformance"],
         what_for: "the suite for HTTP caches runs in it",
         found_by: &[&["node", "--version"]],
         packages: Packages { apt: "nodejs", dnf: "nodejs", pacman: "nodejs", apk: "nodejs", brew: "node" },
     },
     Tool {
         name: "npm",
-        needed_by: "conformance",
+        needed_by: &["conformance"],
         what_for: "it installs the suite for HTTP caches",
         found_by: &[&["npm", "--version"]],
         packages: Packages { apt: "npm", dnf: "npm", pacman: "npm", apk: "npm", brew: "node" },
     },
     Tool {
         name: "nginx",
-        needed_by: "conformance",
-        what_for: "what the gateway is set beside by `--nginx`",
+        needed_by: &["conformance", "compare"],
+        what_for: "what the gateway is set beside",
         found_by: &[&["nginx", "-v"]],
         packages: Packages { apt: "nginx", dnf: "nginx", pacman: "nginx", apk: "nginx", brew: "nginx" },
+    },
+    Tool {
+        name: "wrk",
+        needed_by: &["compare"],
+        what_for: "it asks servers as fast as they answer",
+        found_by: &[&["sh", "-c", "command -v wrk"]],
+        packages: Packages { apt: "wrk", dnf: "wrk", pacman: "wrk", apk: "wrk", brew: "wrk" },
     },
 ];
 
@@ -137,7 +144,7 @@ const MANAGERS: [Manager; 5] = [
 fn command(command: &Command, arguments: &[String]) -> Outcome {
     let wanted = match arguments {
         [] => "test",
-        [one] if one == "all" || TOOLS.iter().any(|tool| tool.needed_by == one) => one,
+        [one] if one == "all" || TOOLS.iter().any(|tool| tool.needed_by.contains(&one.as_str())) => one,
         _ => return Err(Failure::usage(command, format_args!("cannot set up {}", arguments.join(" ")))),
     };
     for tool in needed(wanted).filter(|tool| tool.is_there()) {
@@ -170,7 +177,8 @@ pub(crate) fn require(command: &str, name: &str) -> Outcome {
 }
 
 fn needed(command: &str) -> impl Iterator<Item = &'static Tool> {
-    TOOLS.iter().filter(move |tool| command == "all" || tool.needed_by == "test" || tool.needed_by == command)
+    let is_needed = move |tool: &&Tool| ["test", command].iter().any(|by| tool.needed_by.contains(by));
+    TOOLS.iter().filter(move |tool| command == "all" || is_needed(tool))
 }
 
 impl Tool {
@@ -188,7 +196,7 @@ impl Tool {
         };
         let packages = (manager.package)(&self.packages);
         if packages.is_empty() {
-            let by_hand = if self.needed_by == "compare" { "" } else { ": `xcode-select --install`" };
+            let by_hand = if self.needed_by.contains(&"compare") { "" } else { ": `xcode-select --install`" };
             return Err(Failure::new(format_args!(
                 "{} has no package of {}{by_hand}",
                 manager.program, self.name

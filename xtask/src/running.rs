@@ -8,21 +8,23 @@ use std::thread;
 use std::time::Duration;
 
 /// A program that is killed when this is dropped.
-pub(super) struct Running {
+pub(crate) struct Running {
     what: &'static str,
     child: Child,
     lines: Receiver<String>,
+    /// Asks it to end, and its own programs with it.
+    farewell: Option<Command>,
 }
 
 /// Where a program says that it is ready.
-pub(super) enum Voice {
+pub(crate) enum Voice {
     Output,
     Errors,
 }
 
 impl Running {
     /// The other stream is the user's.
-    pub(super) fn start(what: &'static str, command: &mut Command, voice: &Voice) -> Outcome<Self> {
+    pub(crate) fn start(what: &'static str, command: &mut Command, voice: &Voice) -> Outcome<Self> {
         match voice {
             Voice::Output => command.stdout(Stdio::piped()),
             Voice::Errors => command.stderr(Stdio::piped()),
@@ -43,11 +45,17 @@ impl Running {
                 let _ = say.send(line);
             }
         });
-        Ok(Self { what, child, lines })
+        Ok(Self { what, child, lines, farewell: None })
+    }
+
+    /// Has a command end it in place of a kill, which would leave its own programs running.
+    pub(crate) fn ended_by(mut self, farewell: Command) -> Self {
+        self.farewell = Some(farewell);
+        self
     }
 
     /// The first line with `part` in it, if none takes longer than `patience`.
-    pub(super) fn line_with(&self, part: &str, patience: Duration) -> Outcome<String> {
+    pub(crate) fn line_with(&self, part: &str, patience: Duration) -> Outcome<String> {
         let mut said = String::new();
         loop {
             let why = match self.lines.recv_timeout(patience) {
@@ -66,6 +74,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let farewell = self.farewell.as_mut().map(Command::status);
+        if farewell.is_some_and(|status| status.is_ok_and(|status| status.success())) {
+            let _ = self.child.wait();
+            return;
+        }
         // It fails only where the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
