@@ -163,6 +163,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Store<K, V> {
         self.shard(hash).lock().setbacks.find(hash, |other| other == key, now).is_some()
     }
 
+    /// Counts a value that was served in place of a failure by one who knows better what is fresh.
+    #[cfg(feature = "http")]
+    pub(crate) fn count_stale(&self, key: &K) {
+        self.shard(self.hash(key)).lock().counts.stale += 1;
+    }
+
     /// The chosen waiter takes over, and learns when; unless the flight has ended, or what it is for is there.
     pub(crate) fn take_over(&self, flight: &Arc<Flight<K, V>>, id: u64) -> Option<Nanos> {
         let now = self.now();

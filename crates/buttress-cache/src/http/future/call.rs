@@ -211,6 +211,9 @@ impl Call {
         fwd_status: Option<StatusCode>,
         collapsed: bool,
     ) -> Response<Body<B>> {
+        if let Some((key, _)) = &self.found {
+            self.cache.cache().shared.store.count_stale(key);
+        }
         let detail = Some(STALE_IF_ERROR);
         self.answer(stored, CacheStatus { fwd_status, collapsed, detail, ..self.status() })
     }
