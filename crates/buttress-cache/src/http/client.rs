@@ -69,7 +69,7 @@ impl Sort {
 }
 
 impl Client {
-    /// Whether what the origin answers may be for others too.
+    /// Whether it wants the whole, so that what the origin answers may be for others too.
     pub(crate) fn is_whole(&self) -> bool {
         !self.head && !self.ranged
     }
