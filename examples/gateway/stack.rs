@@ -81,6 +81,7 @@ fn limits(args: &Args, weight: NonZeroU64) -> cache::Config {
 fn rules(args: &Args) -> HttpOptions {
     HttpOptions::default()
         .heuristic(Heuristic::default())
+        .surrogate_control(true)
         .set_cookie(args.cache_set_cookie)
         .stale_if_error(args.stale_if_error)
 }

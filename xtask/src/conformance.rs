@@ -31,9 +31,9 @@ pub(crate) const COMMAND: Command = Command {
                                              machine; nothing is compared with the page
 
 The last column of the table is what the suite says of the leftmost cache for which the row is no pass.
-The suite is the npm package http-cache-tests without its rows for browsers and for `Surrogate-Control`; npm
-installs it below the target folder. `cargo xtask setup conformance` installs node, npm and nginx. Where a package
-of nginx starts a server of its own, as Debian's does, that one is not used.",
+The suite is the npm package http-cache-tests without its rows for browsers; npm installs it below the target
+folder. `cargo xtask setup conformance` installs node, npm and nginx. Where a package of nginx starts a server of
+its own, as Debian's does, that one is not used.",
     run: command,
 };
 

@@ -254,7 +254,8 @@ mod tests {
     fn tests_need_less_than_everything() {
         let names = |command| needed(command).map(|tool| tool.name).collect::<Vec<_>>();
         assert_eq!(names("test"), ["a C compiler"]);
-        assert_eq!(names("compare"), ["a C compiler", "valgrind"]);
+        assert_eq!(names("compare"), ["a C compiler", "valgrind", "nginx", "wrk"]);
+        assert_eq!(names("conformance"), ["a C compiler", "node", "npm", "nginx"]);
         assert_eq!(names("all").len(), TOOLS.len());
     }
 
