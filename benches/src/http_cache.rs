@@ -50,7 +50,7 @@ pub const STORED: &str = "max-age=3600";
 pub const NOT_STORED: &str = "no-store";
 
 /// How many pages are asked for. The caches have room for all.
-const PAGES: u64 = 256;
+const PAGES: u64 = 64;
 
 /// What is asked for.
 pub type Asked = Request<Empty<Bytes>>;

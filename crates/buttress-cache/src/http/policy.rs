@@ -51,6 +51,17 @@ pub(crate) enum Verdict {
     GatewayTimeout,
 }
 
+impl Verdict {
+    /// Why it is the answer though it is stale, for `detail` in `Cache-Status`.
+    pub(crate) fn detail(self) -> Option<&'static str> {
+        match self {
+            Verdict::StaleWhileRevalidate => Some("stale-while-revalidate"),
+            Verdict::MaxStale => Some("max-stale"),
+            Verdict::Fresh | Verdict::Revalidate { .. } | Verdict::GatewayTimeout => None,
+        }
+    }
+}
+
 impl Policy {
     /// What a response says that is stored. `came` is the response whose `Age` counts: itself, or the one that has just
     /// updated its fields.

@@ -57,8 +57,9 @@ where
             let now = self.cache.now();
             let form = Form { headers: request.headers(), head: *head, ranged: *ranged };
             let found = look(&self.cache, std::mem::take(key), form, &sort.directives, now, false);
-            if let Some((stored, Verdict::Fresh | Verdict::MaxStale)) = &found.stored {
-                let status = CacheStatus::hit(stored.policy.ttl_seconds(now));
+            if let Some((stored, verdict @ (Verdict::Fresh | Verdict::MaxStale))) = &found.stored {
+                let ttl = stored.policy.ttl_seconds(now);
+                let status = CacheStatus { detail: verdict.detail(), ..CacheStatus::hit(ttl) };
                 return ResponseFuture::answered(answer(&self.cache, form, stored, now, &status));
             }
             *key = found.key.into_uri();

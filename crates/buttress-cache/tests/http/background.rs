@@ -17,7 +17,11 @@ async fn all_are_served_stale_while_one_task_refreshes() {
     advance(SECOND * 61).await;
     origin.now(Reply::new(fields).gate(&gate).data("new"));
     for asked in ["/ | Range: bytes=0-1 | Connection: close", "/", "HEAD /", "/"] {
-        assert_eq!(get(&site, asked).await.cache(), "edge; hit; ttl=-1", "{asked}");
+        assert_eq!(
+            get(&site, asked).await.cache(),
+            "edge; hit; ttl=-1; detail=stale-while-revalidate",
+            "{asked}"
+        );
     }
     settle().await;
     assert_eq!(origin.calls(), 2);

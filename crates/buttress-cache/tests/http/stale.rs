@@ -103,7 +103,7 @@ async fn one_revalidates_here_while_the_others_are_served_stale() {
     settle().await;
     for asked in ["/", "/", "HEAD /"] {
         let got = get(&site, asked).await;
-        assert_eq!(got.cache(), "edge; hit; ttl=-1", "{asked}");
+        assert_eq!(got.cache(), "edge; hit; ttl=-1; detail=stale-while-revalidate", "{asked}");
     }
     gate.open();
     let first = first.await.unwrap();

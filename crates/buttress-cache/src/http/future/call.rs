@@ -106,8 +106,12 @@ impl Call {
         answer(&self.cache, Form::from(&self.client), stored, now, &status)
     }
 
-    pub(super) fn hit<B: http_body::Body>(&self, stored: &Arc<Stored>) -> Response<Body<B>> {
-        self.answer(stored, CacheStatus::default())
+    pub(super) fn hit<B: http_body::Body>(
+        &self,
+        stored: &Arc<Stored>,
+        verdict: Verdict,
+    ) -> Response<Body<B>> {
+        self.answer(stored, CacheStatus { detail: verdict.detail(), ..CacheStatus::default() })
     }
 
     pub(super) fn status(&self) -> CacheStatus {

@@ -51,7 +51,7 @@ where
         };
         call.found = Some((found.key.clone(), Arc::clone(&stored)));
         match verdict {
-            Verdict::Fresh | Verdict::MaxStale => Next::Return(Ok(call.hit(&stored))),
+            Verdict::Fresh | Verdict::MaxStale => Next::Return(Ok(call.hit(&stored, verdict))),
             Verdict::GatewayTimeout => Next::Return(Ok(gateway_timeout(&call.cache, &call.status()))),
             Verdict::Revalidate { may_serve_stale_on_error, .. } => {
                 call.may_serve_stale = may_serve_stale_on_error;
@@ -73,7 +73,7 @@ where
     ) -> NextOf<S, Q, B> {
         let call = &mut *trip.call;
         call.may_serve_stale = true;
-        let response = call.hit(stored);
+        let response = call.hit(stored, Verdict::StaleWhileRevalidate);
         let shared = &call.cache.cache().shared;
         // Here, only who wants the whole can bring it.
         if !M::APART && !call.client.is_whole() || shared.store.is_set_back(&key) {
@@ -129,7 +129,7 @@ where
                 let verdict = stored.serve(call.cache.now(), &call.client.directives);
                 if let Verdict::Fresh | Verdict::MaxStale = verdict {
                     lead.share(&Entry::Response(Arc::clone(&stored)), false);
-                    return Next::Return(Ok(call.hit(&stored)));
+                    return Next::Return(Ok(call.hit(&stored, verdict)));
                 }
                 call.may_serve_stale = !matches!(
                     verdict,
