@@ -3,3 +3,7 @@
 #[doc = include_str!("../docs/errors.md")]
 #[cfg(any(doc, all(feature = "breaker", feature = "limit")))]
 pub mod errors {}
+
+#[doc = include_str!("../docs/http-cache.md")]
+#[cfg(any(doc, all(feature = "breaker", feature = "cache", feature = "http", feature = "limit")))]
+pub mod http_cache {}
