@@ -44,6 +44,9 @@ pub mod prelude {
     #[cfg(feature = "cache")]
     pub use buttress_cache::{self as cache, Cache, CacheLayer};
 
+    #[cfg(all(feature = "cache", feature = "http"))]
+    pub use buttress_cache::http::{HttpCache, HttpCacheLayer};
+
     #[cfg(feature = "limit")]
     pub use buttress_limit::{TimeoutLayer, timeout};
 }
