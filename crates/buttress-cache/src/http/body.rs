@@ -115,7 +115,9 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Body<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty => true,
-            Kind::Passed { body } | Kind::Tee { body, .. } => body.is_end_stream(),
+            Kind::Passed { body } => body.is_end_stream(),
+            // Who is told so need not poll again: not before it is stored.
+            Kind::Tee { body, tee } => !tee.is_on() && body.is_end_stream(),
             Kind::Stored { rest } => rest.left == 0 && !rest.trailers,
             Kind::Driven { buffer } => buffer.has_ended(),
         }

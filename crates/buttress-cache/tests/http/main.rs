@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod background;
+mod bodies;
 mod flights;
 mod fresh;
 mod heads;
