@@ -7,6 +7,7 @@ mod bodies;
 mod flights;
 mod fresh;
 mod heads;
+mod history;
 mod laws;
 mod parts;
 mod purging;
