@@ -11,9 +11,11 @@ mod history;
 mod laws;
 mod parts;
 mod purging;
+mod sockets;
 mod stale;
 mod streams;
 mod users;
+mod threads;
 mod variants;
 
 use buttress_cache::Config;
