@@ -34,7 +34,7 @@ type Answer = Result<Found<Value>, Error<()>>;
 
 /// Not an atomic of loom's: threads need not change here.
 #[derive(Debug, Default)]
-struct Woken(AtomicBool);
+pub(crate) struct Woken(pub(crate) AtomicBool);
 
 impl Wake for Woken {
     fn wake(self: Arc<Self>) {
@@ -167,7 +167,7 @@ fn takes_over(mut heir: Caller, leader: Caller) -> thread::JoinHandle<Caller> {
 }
 
 /// Runs a model, and says how much that was.
-fn model(name: &str, run: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn model(name: &str, run: impl Fn() + Send + Sync + 'static) {
     let (executions, start) = (Arc::new(AtomicUsize::new(0)), crate::cache::now());
     let counted = Arc::clone(&executions);
     loom::model(move || {

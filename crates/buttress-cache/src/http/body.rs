@@ -1,8 +1,8 @@
 use super::entry::Stored;
 use super::landing::Tee;
+use crate::primitive::Mutex;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use std::collections::VecDeque;
 use std::fmt;

@@ -74,6 +74,8 @@ mod headers;
 mod key;
 mod landing;
 mod layer;
+#[cfg(all(test, buttress_loom))]
+mod loom;
 mod mode;
 mod options;
 mod policy;
