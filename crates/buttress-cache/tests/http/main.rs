@@ -14,8 +14,8 @@ mod purging;
 mod sockets;
 mod stale;
 mod streams;
-mod users;
 mod threads;
+mod users;
 mod variants;
 
 use buttress_cache::Config;
