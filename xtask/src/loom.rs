@@ -34,7 +34,7 @@ fn loom_test(package: &str) -> process::Command {
     command
         .env("RUSTFLAGS", flags.trim_start())
         .env("LOOM_MAX_PREEMPTIONS", env::var("LOOM_MAX_PREEMPTIONS").unwrap_or_else(|_| "2".to_owned()))
-        .args(["test", "--package", package, "--lib", "loom", "--target-dir"])
+        .args(["test", "--package", package, "--all-features", "--lib", "loom", "--target-dir"])
         .arg(target().join("loom"));
     command
 }

@@ -67,11 +67,18 @@ fn driven(cache: &HttpCache, for_task: u8) -> (Body<Chunks>, Task, Arc<Woken>) {
     let times = Times { request: now, response: now };
     let policy = Policy::new(cache.options(), StatusCode::OK, &headers, &none, &headers, times);
     let shared = &cache.cache().shared;
-    let Begun::Lead(lead, _) = shared.store.begin(HttpKey::Primary("/".to_owned()), ASK, shared) else {
+    let Begun::Lead(lead, _) = shared.store.begin(HttpKey::whole("/".to_owned()), ASK, shared) else {
         panic!("nobody else has asked");
     };
     let landing = Landing::new(cache, lead, &headers, &headers).expect("it varies on nothing");
-    let head = Head { status: StatusCode::OK, version: Version::HTTP_11, headers, policy, received: now };
+    let head = Head {
+        status: StatusCode::OK,
+        version: Version::HTTP_11,
+        headers,
+        policy,
+        received: now,
+        part: None,
+    };
     let held = Arc::<Woken>::default();
     let waker = Waker::from(Arc::clone(&held));
     let chunks = Chunks { left: 2, for_task, task: waker.clone() };
