@@ -4,7 +4,7 @@ use super::answer::Form;
 use super::cache::HttpCache;
 use super::directives::RequestDirectives;
 use super::entry::{Entry, HttpKey, Stored};
-use super::key::Target;
+use super::key::{Target, is_certain};
 use super::policy::Verdict;
 use super::request::{Way, way};
 use super::status::Fwd;
@@ -41,6 +41,7 @@ impl Sort {
         let directives = RequestDirectives::of(headers);
         let way = match way(method, headers, &directives) {
             Way::Pass(fwd) => Err(fwd),
+            Way::Lookup { .. } if !is_certain(request.uri(), headers) => Err(Fwd::Bypass),
             Way::Lookup { ranged, head } => match Target::of(request.uri(), headers) {
                 None => Err(Fwd::Bypass),
                 Some(target) => Ok((target.key(cache.options().canonical_query), head, ranged)),

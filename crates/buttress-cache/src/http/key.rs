@@ -3,7 +3,7 @@
 use super::request::is_unsafe;
 use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::uri::Authority;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -22,11 +22,11 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// `None` if `Host` is not what it must be, so that nobody can tell whose response it would be.
+    /// `None` if `Host` or the port is not what it must be, so that nobody can tell whose response it would be.
     pub(crate) fn of(uri: &'a Uri, headers: &HeaderMap) -> Option<Self> {
         let (host, port) = match uri.authority() {
             // RFC 9112 §3.2.2: then Host does not count. The user's name and password are no part of it.
-            Some(authority) => (Cow::Borrowed(authority.host()), authority.port_u16()),
+            Some(authority) => (Cow::Borrowed(authority.host()), port(authority)?),
             None => {
                 let mut hosts = headers.get_all(HOST).iter();
                 match (hosts.next(), hosts.next()) {
@@ -34,7 +34,7 @@ impl<'a> Target<'a> {
                     (Some(host), None) if host.is_empty() => (Cow::Borrowed(""), None),
                     (Some(host), None) if !host.as_bytes().contains(&b'@') => {
                         let authority = Authority::try_from(host.as_bytes()).ok()?;
-                        (Cow::Owned(authority.host().to_owned()), authority.port_u16())
+                        (Cow::Owned(authority.host().to_owned()), port(&authority)?)
                     }
                     _ => return None,
                 }
@@ -115,7 +115,7 @@ impl<'a> Target<'a> {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let authority = Authority::try_from(authority).ok()?;
-        let port = authority.port_u16().filter(|&port| default_port(scheme) != Some(port));
+        let port = port(&authority)?.filter(|&port| default_port(scheme) != Some(port));
         // Where the request says no scheme, its port is as it was sent.
         let own = self.port.filter(|&port| default_port(scheme) != Some(port));
         if !authority.host().eq_ignore_ascii_case(&self.host) || port != own {
@@ -144,6 +144,36 @@ pub(crate) fn invalidates(
         keys.extend(key.filter(|key| !keys.contains(key)));
     }
     keys
+}
+
+/// Whether a request says one thing only of whom it asks. If `Host` is not what its URI says, or that names a user, what is
+/// behind the cache may go by what is not in the key.
+pub(crate) fn is_certain(uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(authority) = uri.authority() else { return true };
+    let own_port =
+        |of: &Authority| Some(port(of)?.filter(|&port| default_port(uri.scheme_str()) != Some(port)));
+    let is_same = |host: &HeaderValue| {
+        host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+            || Authority::try_from(host.as_bytes()).is_ok_and(|host| {
+                let is_host = host.host().eq_ignore_ascii_case(authority.host());
+                is_host && !has_user(&host) && own_port(&host) == own_port(authority)
+            })
+    };
+    !has_user(authority) && headers.get_all(HOST).iter().all(is_same)
+}
+
+fn has_user(authority: &Authority) -> bool {
+    authority.as_str().contains('@')
+}
+
+/// The port, if there is one; or `None` if it is no number that a port can be. `Authority` takes that for no port.
+fn port(authority: &Authority) -> Option<Option<u16>> {
+    let whole = authority.as_str().rsplit('@').next().unwrap_or_default();
+    match whole.strip_prefix(authority.host())?.strip_prefix(':') {
+        None | Some("") => Some(None),
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok().map(Some),
+        Some(_) => None,
+    }
 }
 
 fn default_port(scheme: Option<&str>) -> Option<u16> {

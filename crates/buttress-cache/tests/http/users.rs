@@ -104,3 +104,32 @@ async fn a_private_cache_keeps_what_is_for_its_user() {
         assert_eq!((got.is_hit(), got.body(), got.header("set-cookie")), (hit, "ann", "session=1"));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_says_of_the_host_is_not_answered_to_another() {
+    // As many servers do, it makes links of what the request says.
+    let origin = Origin::new(|request, _| {
+        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        let host = request.headers().get("host").map_or(authority, |host| host.to_str().unwrap());
+        Reply::new(FRESH).data(host)
+    });
+    let cache = cache();
+    let site = site(&cache, &origin);
+    for (uri, host, other, others) in [
+        ("/", "Host: a.test:99999", "/", "Host: a.test"),
+        ("/", "Host: a.test:x", "/", "Host: a.test"),
+        ("http://a.test/", "Host: evil", "http://a.test/", "Host: a.test"),
+        ("http://evil:x@a.test/", "", "http://a.test/", ""),
+    ] {
+        cache.purge_all();
+        let mut bodies = Vec::new();
+        for (uri, headers) in [(uri, host), (other, others)] {
+            let mut request = Request::new(());
+            (*request.uri_mut(), *request.headers_mut()) = (uri.parse().unwrap(), fields(headers));
+            let got = read(site.clone().ready().await.unwrap().call(request).await.unwrap()).await;
+            bodies.push((got.body().to_owned(), got.cache().to_owned()));
+        }
+        assert_eq!(bodies[0].1, "edge; fwd=bypass", "{uri} {host}");
+        assert_eq!(bodies[1], ("a.test".to_owned(), "edge; fwd=uri-miss; stored".to_owned()), "{uri} {host}");
+    }
+}

@@ -1,6 +1,6 @@
 //! What it is stored under, and what writing makes invalid.
 
-use super::super::key::invalidates;
+use super::super::key::{invalidates, is_certain};
 use super::*;
 
 fn key(uri: &str, headers: &str, canonical: bool) -> Option<String> {
@@ -99,5 +99,35 @@ fn references_are_resolved_within_the_origin() {
     ] {
         assert_eq!(bare.resolve(reference, false).as_deref(), by_host, "RFC 3986 §5.2 {reference}");
         assert_eq!(full.resolve(reference, false).as_deref(), by_uri, "RFC 3986 §5.2 {reference}");
+    }
+}
+
+#[test]
+fn whose_host_is_said_twice_or_with_a_user_is_not_certain() {
+    for (uri, headers, certain) in [
+        ("/a", "Host: x.y", true),
+        ("http://x.y/a", "", true),
+        ("http://x.y/a", "Host: X.Y:80", true),
+        ("http://x.y:8080/a", "Host: x.y:8080", true),
+        ("http://x.y/a", "Host: evil", false),
+        ("http://x.y/a", "Host: x.y:8080", false),
+        ("http://x.y/a", "Host: x.y | Host: evil", false),
+        ("http://x.y/a", "Host: me@x.y", false),
+        ("http://x.y/a", "Host: x.y:x", false),
+        ("http://me:secret@x.y/a", "", false),
+    ] {
+        let uri: Uri = uri.parse().unwrap();
+        assert_eq!(is_certain(&uri, &fields(headers)), certain, "RFC 9112 §3.2.2 {uri} {headers}");
+    }
+}
+
+#[test]
+fn what_has_no_port_is_not_the_key_of_what_has_a_wrong_one() {
+    for wrong in ["a:99999", "a:x", "a:+80", "a:80x"] {
+        assert_eq!(key("/", &format!("Host: {wrong}"), false), None, "RFC 9110 §4.2.1 {wrong}");
+        assert_eq!(key(&format!("http://{wrong}/"), "", false), None, "RFC 9110 §4.2.1 {wrong}");
+    }
+    for (right, expected) in [("a", "//a/"), ("a:", "//a/"), ("a:080", "//a:80/"), ("[::1]", "//[::1]/")] {
+        assert_eq!(key("/", &format!("Host: {right}"), false).as_deref(), Some(expected), "{right}");
     }
 }
