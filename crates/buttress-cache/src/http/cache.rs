@@ -1,4 +1,4 @@
-use super::entry::{Entry, HttpKey, tag_of};
+use super::entry::{Entry, HttpKey, tag_of, without_scheme};
 use super::key::Target;
 use super::options::HttpOptions;
 use crate::cache::now;
@@ -79,13 +79,10 @@ impl HttpCache {
 
     /// Forgets all responses of a URI, and says how many entries that were. What is being loaded is not stored.
     ///
-    /// Requests that name no scheme, as those of a server that only gets a path and `Host`, are purged by any scheme, or
-    /// as `//host/path`.
+    /// The scheme does not count, and may be left out: `//host/path`. Servers often get a path and `Host` only.
     #[allow(clippy::must_use_candidate, reason = "done for its effect")]
     pub fn purge(&self, uri: &str) -> u64 {
-        let Some(key) = self.key_of(uri) else { return 0 };
-        let without_scheme = key.find("//").filter(|&at| at > 0).map(|at| key[at..].to_owned());
-        self.forget(&key) + without_scheme.map_or(0, |key| self.forget(&key))
+        self.key_of(uri).map_or(0, |key| self.forget(&key))
     }
 
     /// Forgets all responses that have a tag, from a field of [`HttpOptions::tag_headers`].
@@ -94,13 +91,13 @@ impl HttpCache {
         self.inner.cache.invalidate_tag(tag)
     }
 
-    /// Forgets all responses whose URI begins so, with a scheme or without. Looks at all of them.
+    /// Forgets all responses whose URI begins so, of which the scheme does not count. Looks at all of them.
     #[allow(clippy::must_use_candidate, reason = "done for its effect")]
     pub fn purge_prefix(&self, prefix: &str) -> u64 {
-        let without_scheme = prefix.find("://").map_or(prefix, |at| &prefix[at + 1..]);
+        let rest = without_scheme(prefix);
         self.inner.cache.invalidate_keys(|key| {
             let uri = key.uri();
-            uri.starts_with(prefix) || uri.starts_with(without_scheme)
+            uri.starts_with(prefix) || without_scheme(uri).starts_with(rest)
         })
     }
 

@@ -71,9 +71,19 @@ impl HttpKey {
     }
 }
 
-/// The tag of everything that is stored of one URI. No tag of a response has a space in it.
+/// The tag of everything that is stored of one URI, however it was asked for: one server hears of it with a scheme, with
+/// the scheme's port, or without both. No tag of a response has a space in it.
 pub(crate) fn tag_of(uri: &str) -> String {
-    format!(" {uri}")
+    let rest = without_scheme(uri);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.strip_suffix(":80").or_else(|| host.strip_suffix(":443")).unwrap_or(host);
+    format!(" {host}{path}")
+}
+
+/// A key from its `//` on.
+pub(crate) fn without_scheme(uri: &str) -> &str {
+    uri.find("//").map_or(uri, |at| &uri[at..])
 }
 
 /// What is stored.

@@ -80,6 +80,42 @@ async fn responses_are_purged_by_uri_tag_prefix_and_all_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_uri_is_one_however_it_was_asked_for() {
+    type Change = fn(&HttpCache);
+    // As a server hears of it by HTTP/1, by HTTP/1 with the port, and by HTTP/2.
+    let asked = [("/x", "Host: a.test"), ("/x", "Host: a.test:80"), ("http://a.test/x", "")];
+    let ask = |method: &str, (uri, headers): (&str, &str)| {
+        let mut request = Request::new(());
+        (*request.uri_mut(), *request.headers_mut()) = (uri.parse().unwrap(), fields(headers));
+        *request.method_mut() = method.parse().unwrap();
+        request
+    };
+    let purges: [Change; 4] = [
+        |cache| assert_eq!(cache.purge("//a.test/x"), 3),
+        |cache| assert_eq!(cache.purge("http://a.test/x"), 3),
+        |cache| assert_eq!(cache.purge("https://a.test/x"), 3),
+        |cache| assert_eq!(cache.purge_prefix("//a.test"), 3),
+    ];
+    for change in asked.map(Ok).into_iter().chain(purges.map(Err)) {
+        let origin = Origin::always(Reply::new(FRESH).data("page"));
+        let cache = cache();
+        let site = site(&cache, &origin);
+        let send =
+            async |request| read(site.clone().ready().await.unwrap().call(request).await.unwrap()).await;
+        for asked in asked {
+            send(ask("GET", asked)).await;
+        }
+        match change {
+            Ok(written) => drop(send(ask("PUT", written)).await),
+            Err(purge) => purge(&cache),
+        }
+        for asked in asked {
+            assert!(!send(ask("GET", asked)).await.is_hit(), "{asked:?} after {change:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_path_alone_is_purged_by_host() {
     let origin = Origin::always(Reply::new(FRESH).data("page"));
     let cache = cache();
