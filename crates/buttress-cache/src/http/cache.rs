@@ -1,4 +1,4 @@
-use super::entry::{Entry, HttpKey, tag_of, without_scheme};
+use super::entry::{Entry, HttpKey, tag_of, weight, without_scheme};
 use super::key::Target;
 use super::options::HttpOptions;
 use crate::cache::now;
@@ -45,8 +45,8 @@ impl HttpCache {
     #[must_use]
     pub fn new(name: impl Into<Name>, config: Config, options: HttpOptions) -> Self {
         let name = name.into();
-        let weigh = |key: &HttpKey, entry: &Entry| entry.weight() + key.uri().len() as u64;
-        let cache = Cache::new(name, config).weigh(weigh);
+        let rules = options.clone();
+        let cache = Cache::new(name, config).weigh(move |key, entry| weight(key, entry, &rules));
         Self { inner: Arc::new(Inner { cache, options, name, wall: SystemTime::now(), began: now() }) }
     }
 

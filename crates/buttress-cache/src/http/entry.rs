@@ -2,6 +2,8 @@
 
 use super::answer::Form;
 use super::directives::RequestDirectives;
+use super::headers::tags;
+use super::options::HttpOptions;
 use super::policy::{Policy, Verdict};
 use super::range::{ContentRange, Wanted};
 use super::validate::if_range;
@@ -61,6 +63,12 @@ impl HttpKey {
         Self { part: true, ..self.clone() }
     }
 
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.uri.len()
+            + self.variant.as_ref().map_or(0, |variant| variant.as_bytes().len())
+    }
+
     /// Where the response to a request is that varies so. `None` for `*`.
     pub(crate) fn of(&self, vary: &Vary, request: &HeaderMap) -> Option<Self> {
         let variant = match vary {
@@ -98,15 +106,18 @@ impl Entry {
     pub(crate) fn is(&self, other: &Arc<Stored>) -> bool {
         matches!(self, Entry::Response(stored) if Arc::ptr_eq(stored, other))
     }
+}
 
-    /// What it takes of memory, more or less.
-    pub(crate) fn weight(&self) -> u64 {
-        let bytes = match self {
-            Entry::Response(stored) => stored.weight(),
-            Entry::Varies(_) => size_of::<Vary>(),
-        };
-        bytes as u64
-    }
+/// What an entry takes of memory, more or less: also what a client makes long, which is the key.
+pub(crate) fn weight(key: &HttpKey, entry: &Entry, options: &HttpOptions) -> u64 {
+    // A list for each tag, which most share with few others or none; one is the URI's.
+    const TAG: usize = 96;
+    let (bytes, tags) = match entry {
+        Entry::Response(stored) => (stored.weight(), tags(&stored.headers, options).count()),
+        Entry::Varies(vary) => (vary.weight(), 0),
+    };
+    let tags = (tags + 1).saturating_mul(TAG);
+    bytes.saturating_add(key.weight()).saturating_add(tags) as u64
 }
 
 /// A response. A hit shares all of it but the fields.

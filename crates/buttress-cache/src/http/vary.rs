@@ -35,6 +35,13 @@ impl Vary {
         Vary::Fields(fields.into())
     }
 
+    /// What it takes of memory.
+    pub(crate) fn weight(&self) -> usize {
+        let fields = if let Vary::Fields(fields) = self { &fields[..] } else { &[] };
+        size_of::<Self>()
+            + fields.iter().map(|name| size_of::<HeaderName>() + name.as_str().len()).sum::<usize>()
+    }
+
     /// What of a request selects the response: two requests with one key are answered alike. `None` for `*`.
     pub(crate) fn key(&self, request: &HeaderMap) -> Option<VaryKey> {
         let mut key = Vec::new();
@@ -57,7 +64,6 @@ pub(crate) struct VaryKey(Box<[u8]>);
 
 impl VaryKey {
     /// To be hashed, or to be a part of another key. No two keys begin alike and end in the same place.
-    #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

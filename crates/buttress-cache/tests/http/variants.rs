@@ -69,3 +69,25 @@ async fn who_waits_for_another_variant_asks_for_its_own() {
     }
     assert_eq!(origin.calls(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_or_an_origin_makes_long_weighs_so_much() {
+    let long = "x".repeat(8000);
+    let tags = "a,b,c,".repeat(100);
+    for (asked, fields, least) in [
+        (format!("/ | Cookie: {long}"), "Vary: Cookie".to_owned(), 8000),
+        (format!("/?{long}"), String::from("X: y"), 8000),
+        (
+            "/".to_owned(),
+            format!("Vary: {}", ["A"; 100].map(|name| format!("{name}{long}")).join(",")),
+            800_000,
+        ),
+        ("/".to_owned(), format!("Cache-Tag: {tags}"), 300 * 32),
+    ] {
+        let origin = Origin::always(Reply::new(&format!("{FRESH} | {fields}")).data("page"));
+        let config = Config::default().max_weight(std::num::NonZeroU64::new(64 << 20).unwrap());
+        let cache = HttpCache::new("edge", config, HttpOptions::default());
+        get(&site(&cache, &origin), &asked).await;
+        assert!(cache.stats().weight >= least, "{} of {fields:.20}", cache.stats().weight);
+    }
+}
