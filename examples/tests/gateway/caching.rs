@@ -192,3 +192,32 @@ async fn the_cache_can_be_switched_off_and_its_controls_moved() {
     gateway.post("/cache/purge", json!({ "all": true })).await.assert_problem(404);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn the_length_of_what_is_kept_is_told_as_it_is() {
+    let upstream = Upstream::bind().await;
+    let gateway = Gateway::start(&["--upstream", &upstream.url()]).await;
+    let mut client = request(&gateway, "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let (mut exchange, _) = upstream.accept().await;
+    let head =
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nETag: \"1\"\r\nTransfer-Encoding: chunked\r\n\r\n";
+    exchange.write_all(head.as_bytes()).await.expect("it reads");
+    exchange.write_all(b"3\r\nabc\r\n0\r\n\r\n").await.expect("it reads");
+    client.read_to_string(&mut String::new()).await.expect("it is text");
+    for (asked, status, length) in [
+        ("GET /a HTTP/1.1\r\n", "200", Some("3")),
+        ("HEAD /a HTTP/1.1\r\n", "200", Some("3")),
+        ("GET /a HTTP/1.1\r\nIf-None-Match: \"1\"\r\n", "304", None),
+        ("GET /a HTTP/1.1\r\nRange: bytes=1-\r\n", "206", Some("2")),
+        ("GET /a HTTP/1.1\r\nRange: bytes=5-\r\n", "416", Some("0")),
+    ] {
+        let mut client = request(&gateway, &format!("{asked}Host: a\r\nConnection: close\r\n\r\n")).await;
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("it is text");
+        let said = answer.lines().find_map(|line| line.strip_prefix("content-length: "));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("cache-status: gateway; hit"), "{answer}");
+        assert_eq!(said, length, "RFC 9110 §8.6 {asked}: {answer}");
+    }
+    gateway.stop().await;
+}

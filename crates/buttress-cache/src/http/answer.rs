@@ -8,7 +8,8 @@ use super::headers::to_send;
 use super::range::{Cut, Wanted, partial, unsatisfiable};
 use super::status::CacheStatus;
 use super::validate::{Condition, conditions, if_range, not_modified};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -59,6 +60,10 @@ pub(crate) fn answer<B: http_body::Body>(
                 part = 0..0;
             }
         }
+    }
+    // RFC 9110 §9.3.2. A server takes it for a body of no bytes otherwise, if it says how long bodies are.
+    if form.head && code == StatusCode::OK && !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(stored.length));
     }
     status.append(&mut headers, cache.name());
     let body = if form.head || code != stored.status && part.is_empty() {
