@@ -1,7 +1,7 @@
 //! Parts of a response (RFC 9110 §14, RFC 9111 §3.3 and §3.4).
 
 use super::fields::{lines, list};
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, EXPIRES, RANGE};
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -149,14 +149,18 @@ pub(crate) fn partial(headers: &mut HeaderMap, part: &Range<u64>, complete: Opti
     }
 }
 
-/// Makes the fields of a stored 200 those of a 416 (RFC 9110 §15.5.17): nothing of it is about the body any longer.
+/// Makes the fields of a stored 200 those of a 416 (RFC 9110 §15.5.17): nothing of it is about the body any longer, nor
+/// are its lifetimes: a cache nearer to the client would give it to all who ask for the URI.
 pub(crate) fn unsatisfiable(headers: &mut HeaderMap, complete: u64) {
-    let gone: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("content-")).cloned().collect();
+    let is_of_200 =
+        |name: &str| name.starts_with("content-") || name.ends_with("-control") || name == EXPIRES.as_str();
+    let gone: Vec<_> = headers.keys().filter(|name| is_of_200(name.as_str())).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
     insert(headers, &format!("bytes */{complete}"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
 }
 

@@ -41,12 +41,13 @@ fn a_part_says_which_it_is() {
     assert_eq!(headers, fields("Content-Type: a/b | Content-Length: 4 | A: 1 | Content-Range: bytes 1-4/11"));
     partial(&mut headers, &(2..5), None);
     assert_eq!(headers["content-range"], "bytes 2-4/*");
-    let mut headers = fields("Content-Type: a/b | Content-Length: 11 | A: 1");
-    unsatisfiable(&mut headers, 11);
-    assert_eq!(
-        headers,
-        fields("A: 1 | Content-Range: bytes */11 | Content-Length: 0 | Accept-Ranges: bytes")
+    let mut headers = fields(
+        "Content-Type: a/b | Content-Length: 11 | A: 1 | Cache-Control: max-age=60 | CDN-Cache-Control: max-age=60 | \
+         Surrogate-Control: max-age=60 | Expires: Thu, 01 Jan 2099 00:00:00 GMT",
     );
+    unsatisfiable(&mut headers, 11);
+    let sent = "A: 1 | Content-Range: bytes */11 | Content-Length: 0 | Cache-Control: no-store | Accept-Ranges: bytes";
+    assert_eq!(headers, fields(sent));
 }
 
 #[test]
