@@ -1,6 +1,6 @@
 //! Two parts made one (§3.4).
 
-use super::entry::Stored;
+use super::entry::{Stored, owned};
 use super::etag::EntityTag;
 use super::range::{ContentRange, partial};
 use bytes::Bytes;
@@ -50,6 +50,23 @@ fn slices(body: &[Bytes], wanted: Range<u64>) -> impl Iterator<Item = Bytes> + '
         let end = wanted.end.saturating_sub(at).min(length);
         at += length;
         // Both are at most the length of the chunk.
-        (start < end).then(|| chunk.slice(start as usize..end as usize))
+        let part = (start < end).then(|| chunk.slice(start as usize..end as usize))?;
+        // Of many parts, each could leave a byte of its own, and all of its memory with it.
+        Some(if part.len() < chunk.len() { owned(&part) } else { part })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_chunk_does_not_hold_the_rest() {
+        let chunks = [owned(b"abc"), owned(b"def"), owned(b"ghi")];
+        let parts: Vec<Bytes> = slices(&chunks, 2..8).collect();
+        assert_eq!(parts, [&b"c"[..], b"def", b"gh"]);
+        let is_within = |part: &Bytes, chunk: &Bytes| chunk.as_ptr_range().contains(&part.as_ptr());
+        let held: Vec<bool> = parts.iter().zip(&chunks).map(|(part, chunk)| is_within(part, chunk)).collect();
+        assert_eq!(held, [false, true, false]);
+    }
 }

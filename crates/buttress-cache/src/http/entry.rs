@@ -120,7 +120,14 @@ pub(crate) fn weight(key: &HttpKey, entry: &Entry, options: &HttpOptions) -> u64
     bytes.saturating_add(key.weight()).saturating_add(tags) as u64
 }
 
-/// A response. A hit shares all of it but the fields.
+/// A copy. What a connection hands out holds on to all of the buffer that it was read into, which may be many times as
+/// long, and nobody would know what is stored to weigh that.
+pub(crate) fn owned(bytes: &[u8]) -> Bytes {
+    // Of an owner, so that a hit has nothing to allocate before it can share it.
+    Bytes::from_owner(Box::<[u8]>::from(bytes))
+}
+
+/// A response, in memory of its own. A hit shares all of it but the fields.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) status: StatusCode,
@@ -166,7 +173,8 @@ impl Stored {
             headers.iter().map(|(name, value)| 64 + name.as_str().len() + value.len()).sum::<usize>()
         };
         let body = usize::try_from(self.length).unwrap_or(usize::MAX);
-        let chunks = self.body.len() * size_of::<Bytes>();
+        // And what each has beside its bytes: its owner, and what the allocator needs.
+        let chunks = self.body.len() * 3 * size_of::<Bytes>();
         let head = size_of::<Self>() + fields(&self.headers) + self.trailers.as_ref().map_or(0, fields);
         body.saturating_add(head + chunks)
     }

@@ -73,10 +73,22 @@ pub(crate) fn to_store(
     let exempt = Exempt::new(response, directives, options);
     let mut stored = HeaderMap::with_capacity(response.keys_len() + 1);
     for (name, value) in response.iter().filter(|(name, _)| !exempt.holds(name)) {
-        stored.append(name, value.clone());
+        stored.append(name, own(value));
     }
     date(&mut stored, received);
     stored
+}
+
+/// A copy of a value, for the same reason as [`owned`](super::entry::owned) bytes.
+pub(crate) fn own(value: &HeaderValue) -> HeaderValue {
+    let mut own = HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone());
+    own.set_sensitive(value.is_sensitive());
+    own
+}
+
+/// The same of all fields.
+pub(crate) fn own_fields(fields: &HeaderMap) -> HeaderMap {
+    fields.iter().map(|(name, value)| (name.clone(), own(value))).collect()
 }
 
 /// Gives what is stored a `Date` if it has none (RFC 9110 §6.6.1). Call it after an update too.

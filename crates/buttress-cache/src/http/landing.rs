@@ -3,8 +3,8 @@
 use super::cache::HttpCache;
 use super::client::peek;
 use super::combine::combine;
-use super::entry::{Entry, HttpKey, Stored, tag_of};
-use super::headers::tags;
+use super::entry::{Entry, HttpKey, Stored, owned, tag_of};
+use super::headers::{own_fields, tags};
 use super::policy::Policy;
 use super::range::ContentRange;
 use super::vary::Vary;
@@ -170,13 +170,13 @@ impl Tee {
         if it.length > most {
             self.give_up();
         } else if !chunk.is_empty() {
-            it.chunks.push(chunk.clone());
+            it.chunks.push(owned(chunk));
         }
     }
 
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
         if let Some(it) = &mut self.0 {
-            it.trailers = Some(trailers.clone());
+            it.trailers = Some(own_fields(trailers));
         }
     }
 

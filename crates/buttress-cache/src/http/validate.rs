@@ -2,7 +2,7 @@
 
 use super::dates::Dated;
 use super::etag::{EntityTag, none_match};
-use super::headers::{Exempt, date, is_bodily};
+use super::headers::{Exempt, date, is_bodily, own};
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, DATE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, VARY,
@@ -103,7 +103,7 @@ pub(super) fn update(stored: &mut HeaderMap, newer: &HeaderMap, exempt: &Exempt<
     for name in newer.keys().filter(|name| !is_bodily(name) && !exempt.holds(name)) {
         stored.remove(name);
         for value in newer.get_all(name) {
-            stored.append(name, value.clone());
+            stored.append(name, own(value));
         }
     }
     date(stored, received);

@@ -125,3 +125,52 @@ async fn entries_weigh_as_much_as_they_take() {
     let stats = cache.stats();
     assert!(stats.weight <= 1 << 20 && stats.entries < 105 && stats.entries > 50, "{stats:?}");
 }
+
+/// A part of a buffer, as a connection gives it, that is known to be held as long as its count is above one.
+fn part_of(buffer: &Arc<Vec<u8>>, range: std::ops::Range<usize>) -> Bytes {
+    struct Held(Arc<Vec<u8>>);
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    Bytes::from_owner(Held(Arc::clone(buffer))).slice(range)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stored_holds_none_of_what_it_was_read_with() {
+    let buffer = Arc::new(b"max-age=60; \"strong\"; page; more".to_vec());
+    let held = Arc::clone(&buffer);
+    let origin = Origin::new(move |request, number| {
+        let mut reply = Reply::new("").status(if number == 2 { 304 } else { 200 });
+        let mut trailers = HeaderMap::new();
+        let value = |range| HeaderValue::from_maybe_shared(part_of(&held, range)).unwrap();
+        reply.headers.insert("cache-control", value(0..10));
+        reply.headers.insert("etag", value(12..20));
+        trailers.insert("x", value(22..26));
+        let body = if let Some(range) = request.headers().get("range") {
+            let (first, last) = if range == "bytes=0-4" { (0, 4) } else { (4, 6) };
+            reply.headers.insert("content-range", format!("bytes {first}-{last}/9").parse().unwrap());
+            reply.status = StatusCode::PARTIAL_CONTENT;
+            part_of(&held, first..last + 1)
+        } else {
+            part_of(&held, 22..26)
+        };
+        match (reply.status.as_u16(), number) {
+            (304, _) => reply,
+            (206, _) => reply.step(Step::Data(body)),
+            _ => reply.step(Step::Data(body)).step(Step::Trailers(trailers)),
+        }
+    });
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    assert_eq!(get(&site, "/").await.cache(), "edge; fwd=stale; fwd-status=304; ttl=60; stored");
+    for range in ["0-4", "4-6"] {
+        get(&site, &format!("/part | Range: bytes={range}")).await;
+    }
+    assert!(get(&site, "/part | Range: bytes=0-6").await.is_hit());
+    assert_eq!(cache.stats().entries, 2);
+    assert_eq!(Arc::strong_count(&buffer), 2, "besides the test's own, only its origin has it");
+}
