@@ -13,6 +13,7 @@
 //! | log what a layer does | [`Observe`] |
 //! | read what a layer counted | [`Inspect`], [`Sink`] |
 //! | write a layer that counts per call without contention | [`Lanes`] |
+//! | know how long things take, quantiles included | [`Histogram`], [`Distribution`] |
 //!
 //! # Examples
 //!
@@ -44,7 +45,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod classify;
+mod distribution;
 mod error;
+mod histogram;
 mod inspect;
 mod key;
 mod lanes;
@@ -59,7 +62,9 @@ mod setters;
 pub mod http;
 
 pub use classify::{AnyError, Classify, Outcome};
+pub use distribution::Distribution;
 pub use error::Error;
+pub use histogram::Histogram;
 pub use inspect::{Inspect, Labels, Metric, Sink};
 pub use key::KeyOf;
 pub use lanes::{Lane, Lanes};

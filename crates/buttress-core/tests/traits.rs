@@ -1,6 +1,8 @@
 //! The auto traits that the vocabulary promises.
 
-use buttress_core::{AnyError, Error, Lanes, Name, Observe, Outcome, Ratio, Reason, Rejected};
+use buttress_core::{
+    AnyError, Distribution, Error, Histogram, Lanes, Name, Observe, Outcome, Ratio, Reason, Rejected,
+};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
@@ -13,6 +15,8 @@ assert_not_impl_any!(Name: From<String>); // of strings there is no end
 assert_impl_all!(Outcome: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Ratio: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(AnyError: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(Histogram: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(Distribution: Clone, Eq, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Lanes<u64>: Clone, Send, Sync, Unpin);
 assert_impl_all!(Error<std::io::Error>: Send, Sync, Unpin, std::error::Error, From<Rejected>);
 assert_impl_all!(Box<dyn std::error::Error + Send + Sync>: From<Rejected>);
