@@ -13,7 +13,7 @@ mod keys;
 
 use backend::{Ask, Backend, Conversation, Fault};
 use buttress::cache::{Cache, CacheLayer, Config, Fate, NameTaken, Namespaces, Served, Touch};
-use buttress::{Labels, Metric, Sink};
+use buttress::{Distribution, Labels, Metric, Ratio, Sink};
 use keys::{AnswerKey, ToolKey};
 use serde_json::json;
 use std::error::Error;
@@ -221,6 +221,13 @@ impl Sink for Print {
 
     fn state(&mut self, metric: &Metric, all: &[&'static str], now: usize) {
         println!("  {} {}", metric.name, all.get(now).copied().unwrap_or_default());
+    }
+
+    fn histogram(&mut self, metric: &Metric, labels: Labels<'_>, durations: &Distribution) {
+        if let (Some(p99), Some(max)) = (durations.quantile(Ratio::percent(99)), durations.max()) {
+            let (name, labels, count) = (metric.name, shown_labels(labels), durations.count());
+            println!("  {name}{labels} {count}, 99 % within {p99:?}, all within {max:?}");
+        }
     }
 
     fn note(&mut self, key: &'static str, value: &dyn Display) {

@@ -1,21 +1,23 @@
 //! The `/status` page, written from [`Inspect`] alone: it knows no layer, and shows every one.
 
-use buttress::{Inspect, Labels, Metric, Sink};
+use buttress::{Distribution, Inspect, Labels, Metric, Ratio, Sink};
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
+use std::time::Duration;
 
 /// What all `parts` show at this moment, in the order of the stack.
 pub(crate) fn of(parts: &[Box<dyn Inspect>]) -> Value {
     let parts = parts.iter().map(|part| {
         let mut json = Json::default();
         part.inspect(&mut json);
-        let Json { counters, gauges, states, notes } = json;
+        let Json { counters, gauges, histograms, states, notes } = json;
         json!({
             "kind": part.kind(),
             "name": part.name().as_str(),
             "states": states,
             "gauges": gauges,
             "counters": counters,
+            "histograms": histograms,
             "notes": notes,
         })
     });
@@ -27,6 +29,7 @@ pub(crate) fn of(parts: &[Box<dyn Inspect>]) -> Value {
 struct Json {
     counters: Map<String, Value>,
     gauges: Map<String, Value>,
+    histograms: Map<String, Value>,
     states: Map<String, Value>,
     notes: Map<String, Value>,
 }
@@ -42,6 +45,20 @@ impl Sink for Json {
 
     fn state(&mut self, metric: &Metric, all: &[&'static str], now: usize) {
         self.states.insert(metric.name.into(), all.get(now).copied().into());
+    }
+
+    fn histogram(&mut self, metric: &Metric, labels: Labels<'_>, durations: &Distribution) {
+        let seconds = |took: Option<Duration>| Value::from(took.map(|took| took.as_secs_f64()));
+        let quantile = |percent| seconds(durations.quantile(Ratio::percent(percent)));
+        let shown = json!({
+            "count": durations.count(),
+            "sum": seconds(Some(durations.sum())),
+            "0.5": quantile(50),
+            "0.9": quantile(90),
+            "0.99": quantile(99),
+            "max": seconds(durations.max()),
+        });
+        self.histograms.insert(key(metric, labels), shown);
     }
 
     fn note(&mut self, key: &'static str, value: &dyn Display) {

@@ -5,7 +5,7 @@
 use buttress_breaker::{
     Breaker, BreakerLayer, Cancelled, Cause, Config, Event, Handle, Panicked, Ramp, SlowCalls, State, Window,
 };
-use buttress_core::{Error, Inspect, Labels, Metric, Outcome, Ratio, Reason, Rejected, Sink};
+use buttress_core::{Distribution, Error, Inspect, Labels, Metric, Outcome, Ratio, Reason, Rejected, Sink};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::fmt::Display;
@@ -246,6 +246,7 @@ async fn b12_the_state_is_one_of_all_at_every_moment() {
             assert_eq!((metric.name, all.len()), ("state", 6));
             self.0.push(all[now]);
         }
+        fn histogram(&mut self, _: &Metric, _: Labels<'_>, _: &Distribution) {}
         fn note(&mut self, _: &'static str, _: &dyn Display) {}
     }
     let (mut service, handle, _) = breaker(streak(1).ramp(Ramp { from: Ratio::FULL, over: SECOND }));

@@ -1,4 +1,4 @@
-use crate::Name;
+use crate::{Distribution, Name};
 use std::fmt::Display;
 
 /// Lets anybody read what a part has counted and what state it is in, when they want to.
@@ -9,7 +9,7 @@ use std::fmt::Display;
 /// # Examples
 ///
 /// ```
-/// use buttress_core::{Inspect, Labels, Metric, Name, Sink};
+/// use buttress_core::{Distribution, Inspect, Labels, Metric, Name, Sink};
 /// use std::fmt::Display;
 ///
 /// struct Door { opened: u64 }
@@ -30,6 +30,7 @@ use std::fmt::Display;
 ///     }
 ///     fn gauge(&mut self, _: &Metric, _: Labels<'_>, _: f64) {}
 ///     fn state(&mut self, _: &Metric, _: &[&'static str], _: usize) {}
+///     fn histogram(&mut self, _: &Metric, _: Labels<'_>, _: &Distribution) {}
 ///     fn note(&mut self, _: &'static str, _: &dyn Display) {}
 /// }
 ///
@@ -64,8 +65,6 @@ pub struct Metric {
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 /// Takes what an [`Inspect`] shows.
-///
-/// Histograms will come with the first part that keeps one; until 1.0 that may add a method here.
 pub trait Sink {
     /// A total since the start; it never falls.
     fn counter(&mut self, metric: &Metric, labels: Labels<'_>, total: u64);
@@ -76,6 +75,10 @@ pub trait Sink {
     /// One of several states: `all[now]` is the present one. A sink that knows only numbers makes it
     /// one-hot.
     fn state(&mut self, metric: &Metric, all: &[&'static str], now: usize);
+
+    /// How long things took since the start, in seconds: what [`Histogram::snapshot`](crate::Histogram::snapshot)
+    /// gave, or what was recorded under a lock. It never falls either.
+    fn histogram(&mut self, metric: &Metric, labels: Labels<'_>, durations: &Distribution);
 
     /// Something for people to read; never a label.
     fn note(&mut self, key: &'static str, value: &dyn Display);
