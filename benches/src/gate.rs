@@ -19,7 +19,7 @@ const ALLOCATIONS: f64 = 0.006;
 /// of the harness.
 #[must_use]
 pub fn suite() -> Suite {
-    let mut contenders = vec![reference::bare()];
+    let mut contenders = vec![reference::bare(), reference::histogram()];
     contenders.extend(limit::contenders());
     contenders.extend(breaker::contenders());
     contenders.extend(cache::contenders());

@@ -1,18 +1,19 @@
 //! Rows that say what things cost that every layer is made of.
 
 use crate::{Contender, Failed, Fails, Inner};
-use buttress_core::Error;
+use buttress_core::{Error, Histogram};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::{Service, service_fn};
 
 /// The inner service by itself: what the loop costs.
 pub const BARE: &str = "bare service";
 
-/// [`BARE`], and that with one thing more: an error that has room for a refusal, a boxed future, a clock read, a shared counter, and one `Arc`
-/// held by every future, which is what `Lanes` avoids.
+/// [`BARE`], and that with one thing more: an error that has room for a refusal, a boxed future, a clock read, a shared counter, a shared
+/// histogram, and one `Arc` held by every future, which is what `Lanes` avoids.
 #[must_use]
 pub fn contenders() -> Vec<Contender> {
     vec![
@@ -36,6 +37,7 @@ pub fn contenders() -> Vec<Contender> {
                 inner.call(request)
             })
         }),
+        histogram(),
         Contender::new("one shared Arc", || {
             let (mut inner, shared) = (inner(), Arc::new([0_u64; 32]));
             service_fn(move |request| {
@@ -54,6 +56,20 @@ pub fn contenders() -> Vec<Contender> {
 #[must_use]
 pub fn bare() -> Contender {
     Contender::new(BARE, inner)
+}
+
+/// [`BARE`], and a duration recorded, of any length up to an hour.
+#[must_use]
+pub fn histogram() -> Contender {
+    Contender::new("histogram: record", || {
+        let (mut inner, histogram) = (inner(), Arc::new(Histogram::new()));
+        service_fn(move |request: u64| {
+            // Odd, so that it turns over all bits; the low digits of the request choose the octave.
+            let any = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            histogram.record(Duration::from_nanos(any >> (22 + request % 32)));
+            inner.call(request)
+        })
+    })
 }
 
 fn inner() -> Inner<Failed> {
