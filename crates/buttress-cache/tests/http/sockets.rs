@@ -56,6 +56,8 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, _) = request.into_parts();
         head.uri = format!("http://{}{}", self.0, head.uri.path()).parse().unwrap();
+        // It is the client's word for the edge (RFC 9112 §3.2.2).
+        head.headers.remove("host");
         let response = self.1.call(Request::from_parts(head, ()));
         Box::pin(response.map_err(|error| format!("{error:?}").into()))
     }
