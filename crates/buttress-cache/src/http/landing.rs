@@ -78,7 +78,8 @@ impl Landing {
                 if holds {
                     second.store(&entry, &keep)
                 } else {
-                    second.scatter();
+                    // It was invalidated before its head came: one of those who wait there since asks for all.
+                    drop(second);
                     false
                 }
             }

@@ -207,3 +207,30 @@ async fn who_takes_over_after_a_purge_does_not_validate_what_is_gone() {
     assert_eq!((other.body(), other.cache()), ("new", "edge; fwd=miss; stored"));
     assert!(get(&site, "/").await.is_hit(), "its load began after the purge");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_variant_that_was_purged_before_its_head_is_one_more_call() {
+    let (gate, body) = (Gate::new(), Gate::new());
+    let (opened, waits) = (gate.clone(), body.clone());
+    let origin = Origin::new(move |_, n| {
+        let reply = Reply::new("Cache-Control: max-age=60 | Vary: A").data(&n.to_string());
+        if n == 1 { reply.gate(&opened).wait(&waits) } else { reply }
+    });
+    let cache = cache();
+    let site = site(&cache, &origin);
+    let old = spawn(&site, "/ | A: 1");
+    settle().await;
+    cache.purge("http://a.test/");
+    gate.open();
+    settle().await;
+    get(&site, "/ | A: 2").await;
+    let others: [_; 5] = std::array::from_fn(|_| spawn(&site, "/ | A: 1"));
+    settle().await;
+    assert_eq!(origin.calls(), 2, "they know on what it varies, and that it is on its way");
+    body.open();
+    assert_eq!(old.await.unwrap().body(), "1");
+    for other in others {
+        assert_eq!(other.await.unwrap().body(), "3");
+    }
+    assert_eq!(origin.calls(), 3);
+}
