@@ -234,3 +234,31 @@ async fn who_waits_for_a_variant_that_was_purged_before_its_head_is_one_more_cal
     }
     assert_eq!(origin.calls(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_what_was_purged_ends_nothing_that_was_asked_for_since() {
+    let (late, newer) = (Gate::new(), Gate::new());
+    let waits = [late.clone(), newer.clone()];
+    let origin = Origin::new(move |_, n| match n {
+        1 => Reply::new("Cache-Control: max-age=60, stale-if-error=99").data("1"),
+        2 => Reply::new("Cache-Control: no-store").gate(&waits[0]).data("2"),
+        _ => Reply::new(FRESH).gate(&waits[1]).data(&n.to_string()),
+    });
+    let cache = cache();
+    let site = site(&cache, &origin);
+    get(&site, "/").await;
+    advance(SECOND * 61).await;
+    let old = spawn(&site, "/");
+    settle().await;
+    cache.purge("http://a.test/");
+    let new = spawn(&site, "/");
+    settle().await;
+    late.open();
+    assert_eq!(old.await.unwrap().body(), "2");
+    let other = spawn(&site, "/");
+    settle().await;
+    assert_eq!((origin.calls(), cache.stats().loading), (3, 1));
+    newer.open_for_all();
+    assert_eq!((new.await.unwrap().body(), other.await.unwrap().body()), ("3", "3"));
+    assert!(get(&site, "/").await.is_hit());
+}
