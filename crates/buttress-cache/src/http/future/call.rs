@@ -166,7 +166,12 @@ impl Call {
 
     /// The response that is stored there is no longer what the origin says.
     pub(super) fn forget(&self, key: &HttpKey) {
-        if let Some(Entry::Response(_)) = peek(&self.cache, key) {
+        // What has come since is not what it has answered about. A part that does not have what is wanted was not found.
+        let was_found = |entry: &Entry| match &self.found {
+            Some((at, stored)) if at == key => entry.is(stored),
+            _ => key.is_part(),
+        };
+        if peek(&self.cache, key).is_some_and(|entry| was_found(&entry)) {
             self.cache.cache().invalidate(key);
         }
     }
