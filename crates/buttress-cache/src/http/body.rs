@@ -11,8 +11,6 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
-use tokio::time::timeout;
 
 pin_project! {
     /// The body of a response from a cache: of the inner service, or of the store. Its chunks are shared, not copied.
@@ -85,13 +83,12 @@ impl<B: http_body::Body<Data = Bytes>> Body<B> {
         matches!(&self.kind, Kind::Tee { tee, .. } if tee.is_on())
     }
 
-    /// Reads it to the end for as long as it is to be stored, and does not stall.
+    /// Reads it to the end for as long as it is to be stored.
     pub(crate) async fn collect(self) {
-        let patience = if let Kind::Tee { tee, .. } = &self.kind { tee.patience() } else { Duration::MAX };
         let mut body = std::pin::pin!(self);
         while body.is_collected() {
-            match within(patience, poll_fn(|cx| body.as_mut().poll_frame(cx))).await {
-                Some(Some(Ok(_))) => {}
+            match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+                Some(Ok(_)) => {}
                 _ => return,
             }
         }
@@ -245,19 +242,14 @@ impl<B: http_body::Body<Data = Bytes>> Body<B> {
 
 impl<B: http_body::Body<Data = Bytes>> Writer<B> {
     async fn run(self, mut tee: Tee) {
-        let patience = tee.patience();
         while tee.is_on() {
-            let next = poll_fn(|cx| {
+            let polled = poll_fn(|cx| {
                 let Some(mut body) = self.0.lock().body.take() else { return Poll::Ready(None) };
                 let polled = poll_tee(body.as_mut(), &mut tee, cx);
                 self.0.lock().body = Some(body);
                 polled
-            });
-            let polled = match within(patience, next).await {
-                Some(polled) => polled,
-                None if self.0.lock().left => return,
-                None => continue,
-            };
+            })
+            .await;
             let wake = {
                 let mut buffer = self.0.lock();
                 match polled {
@@ -272,15 +264,6 @@ impl<B: http_body::Body<Data = Bytes>> Writer<B> {
                 waker.wake();
             }
         }
-    }
-}
-
-/// What comes of a future, or `None` if that takes longer.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    match limit {
-        // Needs no timer.
-        Duration::MAX => Some(future.await),
-        limit => timeout(limit, future).await.ok(),
     }
 }
 

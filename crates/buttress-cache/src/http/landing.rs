@@ -153,11 +153,6 @@ impl Tee {
         Self(Some(Box::new(Collected { landing, head, chunks, length, expected, trailers })))
     }
 
-    /// How long nobody waits for more of it.
-    pub(crate) fn patience(&self) -> Duration {
-        self.0.as_ref().map_or(Duration::MAX, |it| it.landing.cache.config().hard_timeout)
-    }
-
     /// Whether it may still be stored.
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()

@@ -27,10 +27,10 @@ impl<M> HttpCacheLayer<M> {
     /// nothing. Asks for more: services, bodies and their futures are `Send + 'static`, and request bodies have a
     /// default.
     ///
-    /// Spawns. Each task ends with its body, or when its client has left and nothing has come for
-    /// [`Config::hard_timeout`](crate::Config::hard_timeout): set one, or what stalls for ever is waited for as long. Outside
-    /// a tokio runtime there are none, and all is as without this. What a client has not read of a body that is to be stored
-    /// is kept for it, up to [`HttpOptions::max_body`](super::HttpOptions::max_body), and is not weighed.
+    /// Spawns. Each task ends with its body, also if its client has left: what stalls for ever is waited for as long, so
+    /// bound the time of bodies inside. Outside a tokio runtime there are none, and all is as without this. What a client has
+    /// not read of a body that is to be stored is kept for it, up to [`HttpOptions::max_body`](super::HttpOptions::max_body),
+    /// and is not weighed.
     #[must_use]
     pub fn background(self) -> HttpCacheLayer<Apart> {
         HttpCacheLayer { cache: self.cache, mode: PhantomData }

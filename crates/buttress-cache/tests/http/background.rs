@@ -108,36 +108,3 @@ async fn a_task_that_has_failed_is_not_followed_by_the_next_at_once() {
         }
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn nobody_reads_on_for_a_client_that_has_left_when_the_origin_stalls() {
-    let gate = Gate::new();
-    let stale = "Cache-Control: max-age=60, stale-while-revalidate=3600";
-    // Whether it reads for a client, or refreshes for nobody.
-    for refreshes in [false, true] {
-        let origin = Origin::always(Reply::new(stale).data("page"));
-        let cache = HttpCache::new("edge", Config::default().hard_timeout(SECOND), HttpOptions::default());
-        let site = apart(&cache, &origin);
-        if refreshes {
-            get(&site, "/").await;
-            advance(SECOND * 61).await;
-        }
-        origin.now(Reply::new(stale).data("pa").wait(&gate).data("ge"));
-        let before = Arc::strong_count(&gate.0);
-        let client = head(&site, "/").await.unwrap();
-        settle().await;
-        let reading = (cache.stats().loading, Arc::strong_count(&gate.0) - before);
-        assert_eq!(reading, (1, 1), "{refreshes}");
-        if !refreshes {
-            advance(SECOND * 10).await;
-            settle().await;
-            assert_eq!(cache.stats().loading, 1, "its client still waits");
-        }
-        drop(client);
-        for _ in 0..2 {
-            advance(SECOND * 2).await;
-            settle().await;
-        }
-        assert_eq!((cache.stats().loading, Arc::strong_count(&gate.0) - before), (0, 0), "{refreshes}");
-    }
-}
