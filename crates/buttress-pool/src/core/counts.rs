@@ -1,0 +1,102 @@
+//! What a pool counts: plain integers, since the lock is held where they change.
+
+use super::Nanos;
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Close {
+    /// Its lease came back and it was broken.
+    Broken,
+    /// Its lease was marked dirty, or came back in the midst of a panic.
+    Dirty,
+    /// Its lease was detached: it lives on, outside the pool.
+    Detached,
+    /// It failed a check.
+    Unfit,
+    /// The check of it was cancelled, so nobody knows what it would have answered.
+    Cancelled,
+    /// It was as old as connections get.
+    Aged,
+    /// Nobody had used it for long.
+    Idle,
+    /// The pool was made smaller.
+    Surplus,
+    /// The pool was closed.
+    Closed,
+}
+
+impl Close {
+    /// All reasons, in the order of their counts.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Broken,
+        Self::Dirty,
+        Self::Detached,
+        Self::Unfit,
+        Self::Cancelled,
+        Self::Aged,
+        Self::Idle,
+        Self::Surplus,
+        Self::Closed,
+    ];
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Timed {
+    /// From a get to its lease.
+    Wait,
+    /// From a lease to its return.
+    Use,
+    Connect,
+    Check,
+}
+
+/// Takes the times. One place that knows them all, whatever keeps them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    each: [Time; 4],
+}
+
+/// How many there were, how long they took together, and the longest of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) count: u64,
+    pub(crate) sum: Nanos,
+    pub(crate) max: Nanos,
+}
+
+impl Times {
+    #[inline]
+    pub(crate) fn record(&mut self, what: Timed, time: Nanos) {
+        let each = &mut self.each[what as usize];
+        each.count += 1;
+        each.sum = each.sum.saturating_add(time);
+        each.max = each.max.max(time);
+    }
+
+    pub(crate) fn of(&self, what: Timed) -> Time {
+        self.each[what as usize]
+    }
+}
+
+/// Totals. `gets` is the sum of the next seven, of who waits, and of who has been granted or checks a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) gets: u64,
+    pub(crate) served: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) refused_full: u64,
+    pub(crate) refused_down: u64,
+    pub(crate) refused_closed: u64,
+    /// Connects begun, and how many of those failed.
+    pub(crate) connects: u64,
+    pub(crate) connects_failed: u64,
+    pub(crate) checks: u64,
+    pub(crate) checks_failed: u64,
+    /// Connections made, and closed by reason.
+    pub(crate) created: u64,
+    pub(crate) closed: [u64; Close::ALL.len()],
+    pub(crate) leaks: u64,
+}
