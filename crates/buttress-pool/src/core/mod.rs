@@ -387,6 +387,8 @@ impl<H: Lend, E: Clone> Core<H, E> {
         while let Some(id) = self.queue.front() {
             let Some(slot) = self.slots.least() else { break };
             self.slots.lease(slot);
+            // Nobody has taken it yet, so that nobody can have leaked it.
+            self.slots.at_mut(slot).reported = true;
             fx.wake.extend(self.queue.resolve(id, State::Granted(slot)));
         }
         self.want(fx);

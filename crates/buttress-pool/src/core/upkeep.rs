@@ -112,8 +112,8 @@ impl<H: Lend, E: Clone> Core<H, E> {
                     next = next.min(after(seen, rules.keepalive));
                 }
             }
-            if self.slots.is_exclusive() && !slot.reported {
-                let taken = if slot.leases > 0 { slot.taken } else { now };
+            if self.slots.is_exclusive() {
+                let taken = if slot.leases > 0 && !slot.reported { slot.taken } else { now };
                 next = next.min(after(taken, rules.leak_after));
             }
         }
