@@ -1,10 +1,71 @@
 //! A pool of connections that survives what servers do: die, hang, and come back.
+//!
+//! [`Pool`] lends connections that a [`Manager`] makes. A [`Lease`] ends when it is dropped, wherever that is.
+//!
+//! - **Nobody overtakes.** A connection that comes back goes to the one that has waited longest, in the same step. A wait
+//!   has no timer of its own and allocates nothing.
+//! - **Nobody waits for a connect** while a connection that comes back would do. Connects run apart, at most
+//!   [`Config::connects`] at a time, each with a deadline, and a panic in one costs nothing but that one.
+//! - **What is down is said at once.** While connects fail and no connection is left, a get is refused within microseconds
+//!   with the cause; one connect at a time tries again, and the server is found within an eighth of its outage.
+//! - **What is dead is found once.** Where a connection turns out to be dead, all that were last proved before that are
+//!   checked at once, in the background: no get meets one after the other.
+//! - **What is old is replaced before it goes**, and what is idle is kept alive, but not for ever.
+//!
+//! # Examples
+//!
+//! ```
+//! use buttress_pool::{Config, Manager, Pool, Size};
+//! use std::convert::Infallible;
+//!
+//! struct Lines;
+//!
+//! impl Manager for Lines {
+//!     type Connection = Vec<String>;
+//!     type Error = Infallible;
+//!
+//!     async fn connect(&self) -> Result<Vec<String>, Infallible> {
+//!         Ok(Vec::new())
+//!     }
+//!
+//!     async fn check(&self, _: &mut Vec<String>) -> Result<(), Infallible> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), buttress_pool::Error> {
+//! const SIZE: Size = Size::new(1, 4).unwrap();
+//! let pool = Pool::new("lines", Config::default().size(SIZE), Lines);
+//! let mut line = pool.get().await?;
+//! line.push("hello".to_owned());
+//! drop(line); // the next one has it
+//! assert_eq!(pool.get().await?.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acquire;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "the shell follows"))]
 mod core;
+mod driver;
+mod error;
+mod event;
+mod lease;
+mod manager;
 #[cfg(test)]
 mod model;
+mod pool;
+mod shared;
+mod stats;
 
+pub use acquire::Acquire;
 pub use config::{Config, InvalidSize, Size};
+pub use core::Close;
+pub use error::{Cause, Error};
+pub use event::Event;
+pub use lease::Lease;
+pub use manager::Manager;
+pub use pool::{Pool, Unreturned};
+pub use stats::{Measured, Stats};

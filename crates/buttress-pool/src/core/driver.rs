@@ -57,8 +57,9 @@ impl<H: Lend, E: Clone> Core<H, E> {
         Some(Job::Check { slot, handle })
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is spent")]
     pub(crate) fn connected(&mut self, start: Start, handle: H, began: Nanos, now: Nanos, fx: &mut Fx<H, E>) {
-        let Start { probe: _ } = start; // any success opens
+        let Start { probe: _ } = start; // any success opens the gate
         let took = now.saturating_sub(began);
         self.times.record(Timed::Connect, took);
         self.worst_connect = self.worst_connect.max(took);
@@ -84,12 +85,14 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.settle(fx);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is spent")]
     pub(crate) fn connect_failed(&mut self, start: Start, cause: E, now: Nanos, fx: &mut Fx<H, E>) {
+        let Start { probe } = start;
         self.counts.connects_failed += 1;
         self.connecting -= 1;
         self.spare = self.spare.min(self.connecting);
         self.remember(cause.clone(), now, fx);
-        fx.causes.extend(self.gate.fail(start.probe, cause, now));
+        fx.causes.extend(self.gate.fail(probe, cause, now));
         // They would fail as this one did.
         self.take_starts_back(self.starts);
         self.settle(fx);

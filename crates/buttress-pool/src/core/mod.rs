@@ -18,7 +18,8 @@ mod slots;
 mod upkeep;
 
 pub(crate) use control::View;
-pub(crate) use counts::{Close, Counts, Time, Timed, Times};
+pub use counts::Close;
+pub(crate) use counts::{Counts, Timed, Times};
 pub(crate) use driver::{Job, Start};
 pub(crate) use fx::{Fx, Leak};
 pub(crate) use queue::Ticket;
@@ -188,6 +189,40 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.counts.gets += 1;
         let ticket = Ticket { number: self.counts.gets, since: now, until };
         Some(self.hand(slot, ticket, now, by))
+    }
+
+    /// As [`get_fast`](Self::get_fast), and never to be checked. Not counted if there is none.
+    pub(crate) fn try_get(&mut self, now: Nanos, by: &'static Location<'static>) -> Option<Granted<H>> {
+        let mut granted = self.get_fast(now, now, by)?;
+        if std::mem::take(&mut granted.check) {
+            self.proving -= 1;
+            self.counts.checks -= 1;
+            self.counts.served += 1;
+            self.record_wait(granted.ticket, now);
+        }
+        Some(granted)
+    }
+
+    /// A connection that was granted cannot be used: it is closed, and its getter gets nothing.
+    pub(crate) fn unusable(
+        &mut self,
+        slot: u32,
+        check: bool,
+        cause: E,
+        now: Nanos,
+        fx: &mut Fx<H, E>,
+    ) -> Why<E> {
+        // Served, if badly.
+        if check {
+            self.proving -= 1;
+            self.counts.served += 1;
+        }
+        self.slots.release(slot);
+        self.slots.doom(slot, Close::Unfit);
+        self.place(slot, fx);
+        self.remember(cause.clone(), now, fx);
+        self.settle(fx);
+        Why::Down { since: now, until: now, cause }
     }
 
     /// A connection, or a place among those who wait. Looks again for one that can be had: it may have come since

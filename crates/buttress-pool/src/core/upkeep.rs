@@ -124,7 +124,8 @@ impl<H: Lend, E: Clone> Core<H, E> {
     /// At the most connections there may be, an overdue one goes before its successor comes: but only while somebody
     /// who asks still finds one.
     pub(super) fn renew_at_max(&mut self, fx: &mut Fx<H, E>) {
-        while self.slots.overdue > 0
+        // Those beyond the successors that are on their way.
+        while self.slots.overdue > self.spare
             && self.connecting < self.rules.connects
             && self.slots.live + self.connecting == self.rules.size.max()
             && self.slots.listed >= 2

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     Get { limit: u64 },
     Poll(u8),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Op {
     Get { limit: u64 },
     Poll(u8),
@@ -179,6 +179,25 @@ impl World {
         }
     }
 
+    /// The driver does what it has to, if it was told to come.
+    fn drive(&mut self, fx: &mut Effects) {
+        let now = self.now;
+        let is_here = self.driver.run(&mut self.core, now, fx);
+        while let Some(job) = if is_here { self.core.next_job() } else { None } {
+            match job {
+                Job::Connect(start) => self.starts.push((start, now)),
+                Job::Check { slot, handle } => {
+                    let conn = handle.expect("it has one");
+                    let exclusive = self.each == 1;
+                    let life = self.life(&conn);
+                    assert!(!life.in_check && (life.leases == 0 || !exclusive), "somebody has it");
+                    life.in_check = true;
+                    self.checks.push((slot, conn, now));
+                }
+            }
+        }
+    }
+
     fn step(&mut self, op: Op) {
         let before = self.core.view(self.now);
         let oldest_before: Vec<u64> = self.waiting();
@@ -265,20 +284,7 @@ impl World {
                 }
             }
             Op::Jobs => {
-                self.driver.run(&mut self.core, now, &mut fx);
-                while let Some(job) = self.core.next_job() {
-                    match job {
-                        Job::Connect(start) => self.starts.push((start, now)),
-                        Job::Check { slot, handle } => {
-                            let conn = handle.expect("it has one");
-                            let exclusive = self.each == 1;
-                            let life = self.life(&conn);
-                            assert!(!life.in_check && (life.leases == 0 || !exclusive), "somebody has it");
-                            life.in_check = true;
-                            self.checks.push((slot, conn, now));
-                        }
-                    }
-                }
+                self.drive(&mut fx);
             }
             Op::Connect { which, works } => {
                 let Some((start, began)) = pick(&mut self.starts, which) else { return };
@@ -314,7 +320,7 @@ impl World {
             }
             Op::Advance(time) => {
                 self.now += time;
-                self.driver.run(&mut self.core, self.now, &mut fx);
+                self.drive(&mut fx);
             }
             Op::Resize(min, max) => {
                 self.config = self.config.clone().size(Size::new(min, max).unwrap());

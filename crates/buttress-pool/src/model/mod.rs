@@ -48,12 +48,14 @@ impl Driver {
         Self { kicked: true, due: NEVER }
     }
 
-    /// Does what it is for, if anything told it to.
-    fn run(&mut self, core: &mut Core<Conn, Cause>, now: Nanos, fx: &mut Effects) {
-        if self.kicked || self.due <= now {
+    /// Does what it is for, if anything told it to; then it takes what there is to do.
+    fn run(&mut self, core: &mut Core<Conn, Cause>, now: Nanos, fx: &mut Effects) -> bool {
+        let is_called = self.kicked || self.due <= now;
+        if is_called {
             self.kicked = false;
             self.due = core.tick(now, fx);
         }
+        is_called
     }
 }
 

@@ -1,0 +1,104 @@
+use crate::core::End;
+use crate::manager::Manager;
+use crate::shared::{Held, Shared, discard};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+/// A connection for as long as this lives; dropped, from any thread, it goes to the one that has waited longest.
+///
+/// A connection is not given to others if the manager finds it broken, if it was [marked](Self::mark_dirty) dirty, or if its
+/// lease is dropped by a panic, which may have left it in the midst of anything. What is shared is given back in any case
+/// but the first.
+pub struct Lease<M: Manager> {
+    shared: Arc<Shared<M>>,
+    /// There until this is dropped or detached.
+    connection: Option<M::Connection>,
+    slot: u32,
+    is_dirty: bool,
+    taken: u64,
+}
+
+impl<M: Manager> Lease<M> {
+    #[inline]
+    pub(crate) fn new(shared: Arc<Shared<M>>, connection: M::Connection, slot: u32, taken: u64) -> Self {
+        Self { shared, connection: Some(connection), slot, is_dirty: false, taken }
+    }
+
+    /// Nobody else shall have this connection: it is closed when the lease ends. For one with an answer that was not read
+    /// to its end, or a transaction that was left open.
+    pub fn mark_dirty(&mut self) {
+        self.is_dirty = true;
+    }
+
+    /// Takes the connection out of the pool, which may make another in its place. One that is shared stays, and this is
+    /// a clone of it.
+    #[must_use]
+    pub fn detach(mut self) -> M::Connection {
+        let connection = self.connection.take().expect("there until it is dropped or detached");
+        let end = if self.shared.is_shared() { End::Whole } else { End::Detached };
+        self.give_back(end);
+        connection
+    }
+
+    fn give_back(&self, end: End) {
+        let now = self.shared.now();
+        self.shared.step(|core, fx| core.put(self.slot, None, end, self.taken, now, fx));
+    }
+}
+
+impl<M: Manager> Drop for Lease<M> {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        let shared = &self.shared;
+        let is_broken = AssertUnwindSafe(|| shared.manager.is_broken(&mut connection));
+        let end = if catch_unwind(is_broken).unwrap_or(true) {
+            End::Broken
+        } else if self.is_dirty || (thread::panicking() && !shared.is_shared()) {
+            End::Dirty
+        } else {
+            End::Whole
+        };
+        if end != End::Whole || shared.is_shared() {
+            discard(connection);
+            self.give_back(end);
+            return;
+        }
+        let now = shared.now_if_timed().unwrap_or(0);
+        let mut core = shared.lock();
+        if let Err(held) = core.put_fast(self.slot, Held::Own(connection), self.taken, now) {
+            let mut fx = Default::default();
+            core.put(self.slot, Some(held), end, self.taken, now, &mut fx);
+            drop(core);
+            shared.perform(fx);
+        }
+    }
+}
+
+impl<M: Manager> Deref for Lease<M> {
+    type Target = M::Connection;
+
+    #[inline]
+    fn deref(&self) -> &M::Connection {
+        self.connection.as_ref().expect("there until it is dropped or detached")
+    }
+}
+
+impl<M: Manager> DerefMut for Lease<M> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut M::Connection {
+        self.connection.as_mut().expect("there until it is dropped or detached")
+    }
+}
+
+impl<M: Manager> fmt::Debug for Lease<M> {
+    /// The connection may know secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("pool", &self.shared.name)
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}

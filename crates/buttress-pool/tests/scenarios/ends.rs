@@ -1,0 +1,145 @@
+//! How leases and pools end.
+
+use super::*;
+use buttress_pool::Close;
+use buttress_testkit::alloc;
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_pool_waits_for_its_leases_and_names_those_that_do_not_come_back() {
+    let server = Server::new();
+    let pool = server.pool(size(4, 8)).await;
+    let lease = pool.get().await.unwrap();
+    let waiting = {
+        let pool = pool.clone();
+        let leases: Vec<_> = [pool.get().await.unwrap(), pool.get().await.unwrap()].into();
+        tokio::spawn(async move {
+            sleep(ms(20)).await;
+            drop(leases);
+        })
+    };
+    let line = line!() + 1;
+    let leaked = pool.get().await.unwrap();
+    let closing = tokio::spawn({
+        let pool = pool.clone();
+        async move { timed(pool.close(ms(100))).await }
+    });
+    sleep(ms(1)).await;
+    assert!(matches!(pool.get().await, Err(Error::Closed)));
+    drop(lease);
+    let (unreturned, took) = closing.await.unwrap();
+    let unreturned = unreturned.unwrap_err();
+    assert_eq!(unreturned.leases(), 1);
+    let (by, out_for) = unreturned.out().next().unwrap();
+    assert_eq!((by.file(), by.line()), (file!(), line));
+    assert!(took >= ms(100) && out_for >= ms(100));
+    waiting.await.unwrap();
+    drop(leaked);
+    assert_eq!(pool.close(Duration::ZERO).await, Ok(()));
+    assert_eq!(server.see(|world| world.alive), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_refuses_who_waits_and_ends_with_the_last_lease() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    let lease = pool.get().await.unwrap();
+    let waiter = tokio::spawn(pool.get());
+    let closing = tokio::spawn({
+        let pool = pool.clone();
+        async move { timed(pool.close(Duration::MAX)).await }
+    });
+    assert!(matches!(waiter.await.unwrap(), Err(Error::Closed)));
+    sleep(ms(50)).await;
+    drop(lease);
+    let (closed, took) = closing.await.unwrap();
+    assert_eq!((closed, took.as_millis()), (Ok(()), 50));
+    assert!(pool.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dirty_or_detached_or_dropped_by_a_panic_is_for_nobody_else() {
+    let server = Server::new();
+    let pool = server.pool(size(0, 1)).await;
+    pool.get().await.unwrap().mark_dirty();
+    assert_eq!((pool.stats().closed(Close::Dirty), server.see(|world| world.alive)), (1, 0));
+
+    let conn = pool.get().await.unwrap().detach();
+    assert_eq!((pool.stats().closed(Close::Detached), server.see(|world| world.alive)), (1, 1));
+    let lease = pool.get().await.unwrap();
+    assert_eq!(server.see(|world| world.alive), 2, "outside the cap");
+    drop(conn);
+
+    let panics = tokio::spawn(async move {
+        let _lease = lease;
+        panic!("in the midst of it");
+    });
+    assert!(panics.await.is_err());
+    assert_eq!((pool.stats().closed(Close::Dirty), pool.stats().size), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_nobody_has_any_more_closes_its_connections() {
+    let server = Server::new();
+    let pool = server.pool(size(4, 4)).await;
+    let lease = pool.get().await.unwrap();
+    drop(pool);
+    assert_eq!(server.see(|world| world.alive), 4);
+    drop(lease);
+    assert_eq!(server.see(|world| world.alive), 0);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+#[test]
+fn a_lease_can_be_dropped_where_there_is_no_runtime() {
+    let server = Server::new();
+    let runtime = runtime();
+    let pool = runtime.block_on(server.pool(size(1, 1)));
+    let mut lease = runtime.block_on(pool.get()).unwrap();
+    lease.is_broken = true;
+    std::thread::spawn(move || drop(lease)).join().unwrap();
+    assert_eq!(pool.stats().closed(Close::Broken), 1);
+    runtime.block_on(pool.get()).unwrap();
+}
+
+#[test]
+fn a_pool_whose_runtime_is_gone_is_closed() {
+    let server = Server::new();
+    let first = runtime();
+    let pool = first.block_on(server.pool(size(2, 2)));
+    let lease = first.block_on(pool.get()).unwrap();
+    drop(first);
+    assert!(pool.is_closed());
+    assert!(matches!(runtime().block_on(pool.get()), Err(Error::Closed)));
+    drop(lease);
+    assert_eq!(server.see(|world| world.alive), 0);
+}
+
+#[test]
+fn a_pool_made_where_there_is_no_runtime_connects_when_it_is_asked() {
+    let server = Server::new();
+    let pool = Pool::new("test", size(2, 2), server.clone());
+    assert_eq!(server.see(|world| world.connects), 0);
+    runtime().block_on(pool.get()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_get_nor_a_wait_allocates() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1).check_after(Duration::MAX)).await;
+    let round = || {
+        let mut get = pool.get();
+        let Poll::Ready(Ok(lease)) = poll(&mut get) else { panic!("it is idle") };
+        let (mut first, mut second) = (waits(&pool), waits(&pool));
+        drop(lease);
+        assert!(poll(&mut second).is_pending());
+        let Poll::Ready(Ok(lease)) = poll(&mut first) else { panic!("it was granted") };
+        drop(lease);
+        assert!(poll(&mut second).is_ready());
+    };
+    round(); // the queue has grown
+    let ((), counted) = alloc::count(round);
+    assert_eq!(counted.allocations, 0);
+}

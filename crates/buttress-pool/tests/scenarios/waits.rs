@@ -1,0 +1,126 @@
+//! Who waits, for how long, and who is next.
+
+use super::*;
+use std::num::NonZeroU32;
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_comes_back_serves_before_a_slow_connect() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 2)).await;
+    server.set(|world| world.connect_time = ms(1_000));
+    let lease = pool.get().await.unwrap();
+    let id = lease.id;
+    let next = tokio::spawn(timed(pool.get()));
+    sleep(ms(20)).await;
+    drop(lease);
+    let (lease, took) = next.await.unwrap();
+    assert_eq!(lease.unwrap().id, id);
+    assert_eq!(took.as_millis(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_waiters_end_at_their_limit_and_the_one_too_many_at_once() {
+    let server = Server::new();
+    let config = size(4, 4).acquire_timeout(ms(300)).max_waiters(NonZeroU32::new(200).unwrap());
+    let pool = server.pool(config).await;
+    let mut leases = vec![];
+    for _ in 0..4 {
+        leases.push(pool.get().await.unwrap());
+    }
+    let waiters: Vec<_> = (0..200).map(|_| tokio::spawn(timed(pool.get()))).collect();
+    sleep(ms(1)).await;
+    let (error, took) = timed(pool.get()).await;
+    assert!(matches!(error, Err(Error::QueueFull { waiters: 200 })) && took.is_zero());
+    for waiter in waiters {
+        let (error, took) = waiter.await.unwrap();
+        assert!(matches!(error, Err(Error::Timeout { in_use: 4, cause: None, .. })), "{error:?}");
+        assert!(took >= ms(300) && took <= ms(305), "{took:?}");
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.timeouts, stats.refused_full, stats.waiters), (200, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn different_limits_each_end_in_time() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    let _lease = pool.get().await.unwrap();
+    let limits = [300, 100, 500, 20, 100, 400];
+    let waiters: Vec<_> = limits.map(|limit| tokio::spawn(timed(pool.get_within(ms(limit))))).into();
+    for (waiter, limit) in waiters.into_iter().zip(limits) {
+        let (error, took) = waiter.await.unwrap();
+        assert!(matches!(error, Err(Error::Timeout { .. })));
+        assert!(took >= ms(limit) && took <= ms(limit + 5), "{took:?} of {limit} ms");
+    }
+    let (error, took) = timed(pool.get_within(Duration::ZERO)).await;
+    assert!(matches!(error, Err(Error::Timeout { .. })) && took.is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_check_keeps_the_ticket() {
+    let server = Server::new();
+    let pool = server.pool(size(2, 2).check_after(ms(100))).await;
+    let lease = pool.get().await.unwrap();
+    sleep(ms(200)).await;
+    server.set(|world| {
+        (world.check, world.check_time, world.connect_time) = (Does::Fails, ms(10), ms(10_000));
+    });
+    let mut first = waits(&pool); // checks the idle one
+    let mut second = waits(&pool);
+    sleep(ms(20)).await;
+    assert!(poll(&mut first).is_pending(), "it waits again");
+    server.set(|world| world.check = Does::Works);
+    drop(lease); // suspect by now, and checked
+    sleep(ms(20)).await;
+    assert!(poll(&mut second).is_pending(), "the first was not overtaken");
+    assert!(matches!(poll(&mut first), Poll::Ready(Ok(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_on_an_empty_pool_connects_a_few_at_a_time() {
+    let server = Server::new();
+    server.set(|world| world.connect_time = ms(20));
+    let pool = Pool::new("test", size(0, 64), server.clone());
+    let gets: Vec<_> = (0..64)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let lease = pool.get().await.unwrap();
+                sleep(ms(1)).await;
+                drop(lease);
+            })
+        })
+        .collect();
+    for get in gets {
+        get.await.unwrap();
+    }
+    assert_eq!(server.see(|world| world.most_running), 4);
+    assert_eq!(pool.stats().served, 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_leaves_with_a_grant_hands_it_on() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    let lease = pool.get().await.unwrap();
+    let (first, mut second) = (waits(&pool), waits(&pool));
+    drop(lease);
+    assert!(poll(&mut second).is_pending());
+    drop(first);
+    assert!(matches!(poll(&mut second), Poll::Ready(Ok(_))));
+    let stats = pool.stats();
+    assert_eq!((stats.gets, stats.served, stats.cancelled, stats.idle), (3, 2, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_takes_what_is_there_and_never_waits() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    sleep(ms(1_000)).await;
+    let lease = pool.try_get().unwrap();
+    assert_eq!(server.see(|world| world.checks), 0);
+    assert!(pool.try_get().is_none());
+    drop(lease);
+    assert!(pool.try_get().is_some());
+    assert_eq!(pool.stats().gets, 2);
+}
