@@ -12,7 +12,6 @@ use buttress_core::{Name, Observe};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::panic::Location;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -116,9 +115,8 @@ impl<M: Manager> Pool<M> {
         let until = Instant::now() + within.min(Duration::from_secs(u32::MAX.into()));
         shared.step(Core::shut_down);
         loop {
-            let mut drained = pin!(shared.drained.notified());
-            // Before looking, or the last return in between would not be heard.
-            drained.as_mut().enable();
+            // Made before looking: it hears of the last return from then on.
+            let drained = shared.drained.notified();
             let is_over =
                 shared.lock().view(shared.now()).leased == 0 || timeout_at(until, drained).await.is_err();
             if is_over {

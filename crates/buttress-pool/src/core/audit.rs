@@ -6,6 +6,11 @@ use super::{Core, Lend};
 use std::collections::BTreeSet;
 
 impl<H: Lend, E: Clone> Core<H, E> {
+    /// Whether the driver has something to take.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.starts > 0 || !self.checks.is_empty()
+    }
+
     /// Panics where the structures disagree.
     pub(crate) fn audit(&mut self) {
         let (mut listed, mut idle) = (BTreeSet::new(), 0);

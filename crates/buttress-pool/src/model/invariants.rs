@@ -371,6 +371,7 @@ impl World {
             assert_eq!(waiting, expected, "not in order");
         }
         if !self.driver.kicked && self.driver.due > self.now {
+            assert!(!self.core.has_jobs(), "nobody told the driver");
             for asking in self.asking.iter().filter(|asking| asking.waker.wakes() == 0) {
                 assert!(self.until[&asking.number] > self.now, "waits beyond its time");
             }

@@ -3,6 +3,7 @@
 //! The driver of these histories ticks when it was asked to, or when it said that it would, and never else: a kick that is
 //! missing shows as a difference.
 
+mod ages;
 mod exact;
 mod invariants;
 mod naive;

@@ -110,7 +110,12 @@ fn a_pool_whose_runtime_is_gone_is_closed() {
     let first = runtime();
     let pool = first.block_on(server.pool(size(2, 2)));
     let lease = first.block_on(pool.get()).unwrap();
+    server.set(|world| world.connect = Does::Hangs);
+    pool.resize(Size::new(3, 3).unwrap());
+    first.block_on(async { sleep(ms(10)).await });
+    assert_eq!((server.see(|world| world.running), pool.stats().connecting), (1, 1));
     drop(first);
+    assert_eq!((server.see(|world| world.running), pool.stats().connecting), (0, 0));
     assert!(pool.is_closed());
     assert!(matches!(runtime().block_on(pool.get()), Err(Error::Closed)));
     drop(lease);
