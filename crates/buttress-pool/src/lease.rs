@@ -61,16 +61,23 @@ impl<M: Manager> Drop for Lease<M> {
         } else {
             End::Whole
         };
-        if end != End::Whole || shared.is_shared() {
+        if end != End::Whole {
             discard(connection);
             self.give_back(end);
             return;
         }
+        // A twin has served its turn; the slot has the connection.
+        let held = if shared.is_shared() {
+            discard(connection);
+            None
+        } else {
+            Some(Held::Own(connection))
+        };
         let now = shared.now_if_timed().unwrap_or(0);
         let mut core = shared.lock();
-        if let Err(held) = core.put_fast(self.slot, Held::Own(connection), self.taken, now) {
+        if let Err(held) = core.put_fast(self.slot, held, self.taken, now) {
             let mut fx = Default::default();
-            core.put(self.slot, Some(held), end, self.taken, now, &mut fx);
+            core.put(self.slot, held, end, self.taken, now, &mut fx);
             drop(core);
             shared.perform(fx);
         }

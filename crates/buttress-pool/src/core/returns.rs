@@ -17,9 +17,15 @@ pub(crate) enum End {
 impl<H: Lend, E: Clone> Core<H, E> {
     /// Takes a whole connection back where nobody waits and nothing is due, or says that it cannot.
     #[inline]
-    pub(crate) fn put_fast(&mut self, index: u32, handle: H, taken: Nanos, now: Nanos) -> Result<(), H> {
+    pub(crate) fn put_fast(
+        &mut self,
+        index: u32,
+        handle: Option<H>,
+        taken: Nanos,
+        now: Nanos,
+    ) -> Result<(), Option<H>> {
         let slot = self.slots.at(index);
-        let is_plain = self.slots.is_exclusive()
+        let is_plain = slot.at != At::Check
             && self.queue.is_empty()
             && slot.doomed.is_none()
             && slot.proved >= self.suspect_before
@@ -27,7 +33,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         if !is_plain {
             return Err(handle);
         }
-        self.take_back(index, Some(handle), taken, now);
+        self.take_back(index, handle, taken, now);
         self.slots.link(index);
         Ok(())
     }

@@ -224,8 +224,8 @@ impl Pair {
                 let core = &mut self.core;
                 match end {
                     None => {
-                        if let Err(conn) = core.put_fast(slot, conn, now, now) {
-                            core.put(slot, Some(conn), End::Whole, now, now, &mut fx);
+                        if let Err(conn) = core.put_fast(slot, Some(conn), now, now) {
+                            core.put(slot, conn, End::Whole, now, now, &mut fx);
                         }
                     }
                     Some(Close::Broken) => core.put(slot, None, End::Broken, now, now, &mut fx),

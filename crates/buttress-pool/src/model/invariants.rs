@@ -272,14 +272,13 @@ impl World {
                 if end == End::Broken {
                     self.accuse(now);
                 }
-                if end == End::Whole && self.each == 1 {
+                if end == End::Whole {
+                    let conn = self.handle(conn);
                     if let Err(conn) = self.core.put_fast(slot, conn, taken, now) {
-                        self.core.put(slot, Some(conn), end, taken, now, &mut fx);
+                        self.core.put(slot, conn, end, taken, now, &mut fx);
                     }
                 } else {
-                    if end != End::Whole {
-                        self.gone(&conn);
-                    }
+                    self.gone(&conn);
                     self.core.put(slot, None, end, taken, now, &mut fx);
                 }
             }
