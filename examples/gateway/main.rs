@@ -17,12 +17,13 @@
 //! curl localhost:5057/cache/purge --json '{"uri": "/memories/1"}'
 //! ```
 //!
-//! It is a template for what stands *behind* something that faces clients: it bounds neither the number of connections
-//! nor the time that a request's head, or a response's body, takes.
-//!
-//! The sixth of these is refused without asking the upstream. So is then a `POST /chaos` that would put it
+//! The sixth `GET /memories` is refused without asking the upstream. So is then a `POST /chaos` that would put it
 //! right, until the breaker lets a probe through; the upstream's own address, printed at the start, always
 //! takes one.
+//!
+//! It is a template for what stands *behind* something that faces clients: it bounds neither the number of connections
+//! nor the time that a request's head, or a response's body, takes. Whoever reaches it can purge its cache, unless
+//! `--admin` gives that an address of its own.
 
 mod admin;
 mod chaos;

@@ -80,6 +80,7 @@ impl HttpCache {
     /// Forgets all responses of a URI, and says how many entries that were. What is being loaded is not stored.
     ///
     /// The scheme does not count, and may be left out: `//host/path`. Servers often get a path and `Host` only.
+    /// What is no URI, or has no host, is the URI of no response: that is 0.
     #[allow(clippy::must_use_candidate, reason = "done for its effect")]
     pub fn purge(&self, uri: &str) -> u64 {
         self.key_of(uri).map_or(0, |key| self.forget(&key))
