@@ -57,7 +57,8 @@ fn known(suite: &str) -> Outcome<String> {
     if all.iter().any(|known| known == name) {
         return Ok(name.to_owned());
     }
-    Err(Failure::new(format_args!("`{suite}` has no opponents here; these have: {}", all.join(", "))))
+    let all = all.join(", ");
+    Err(Failure::new(format_args!("`{suite}` has no opponents here; these have: {all}, gateway, hit-ratio")))
 }
 
 /// Two programs, since counting allocations slows down who allocates.
