@@ -159,8 +159,7 @@ async fn expired_entries_go_without_traffic_and_the_sweeper_with_the_last_handle
 fn a_sweeper_that_ends_with_its_runtime_is_followed_by_another() {
     let cache = Cache::new("swept", entries(100).ttl(SECOND));
     for _ in 0..2 {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = buttress_testkit::time::paused();
         runtime.block_on(async {
             cache.insert(1, ());
             sleep(5 * SECOND).await;

@@ -26,4 +26,5 @@ pub mod guarded;
 pub mod laws;
 pub mod scripted;
 pub mod specimens;
+pub mod time;
 pub mod waker;

@@ -309,8 +309,7 @@ impl History {
 }
 
 fn run(setup: Setup, steps: Vec<(Step, u8)>) {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = buttress_testkit::time::paused();
     runtime.block_on(History::new(setup).run(steps));
 }
 

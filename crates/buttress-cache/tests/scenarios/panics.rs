@@ -208,8 +208,7 @@ fn forget(cache: &Cache<u64, Looks>, value: &Looks) {
 #[test]
 fn a_stale_value_that_is_not_served_is_dropped_after_the_lock() {
     within_a_minute(|| {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = buttress_testkit::time::paused();
         runtime.block_on(async {
             let (cache, value) = looks(Config::default().ttl(SECOND).stale_if_error(10 * SECOND));
             let load = |_: &u64| async { Ok::<_, &'static str>(value()) };

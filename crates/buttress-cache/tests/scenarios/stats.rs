@@ -185,7 +185,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..60),
     ) {
         let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            buttress_testkit::time::paused();
         runtime.block_on(run(policy, seed, steps));
     }
 }

@@ -40,11 +40,7 @@ pub(super) fn ensure(kept: bool, observed: impl fmt::Display, why: impl fmt::Dis
 /// Runs one law on a runtime of its own.
 pub(super) fn cell(law: &'static str, run: impl Future<Output = Outcome>) -> Cell {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime without I/O takes nothing that could be missing");
+        let runtime = crate::time::paused();
         // Unconstrained: a spent budget would make timers pending without a reason.
         runtime.block_on(LocalSet::new().run_until(unconstrained(run)))
     }));
