@@ -34,42 +34,42 @@ pub struct Config {
     /// An entry is fresh for this long after it was put in, or its load has ended; at that age it is not. Zero
     /// stores nothing, `Duration::MAX` never expires and reads no clock. Default 5 min: what is wrong in a cache
     /// should be right again before somebody calls.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub ttl: Duration,
     /// An entry that nobody has asked for in this long is gone, whatever its time to live. Default `Duration::MAX`,
     /// which is never.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub idle_ttl: Duration,
     /// Shortens the time to live of each entry by a random part of up to this share of it, so that entries which
     /// came together do not go together. Default 0 %.
     pub jitter: Ratio,
     /// For this long after it was fresh, a value is answered at once, while one caller, or a task of
     /// [`background`](crate::CacheLayer::background), loads a newer one. Default zero.
-    #[cfg_attr(feature = "serde", serde(with = "forever"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::forever"))]
     pub stale_while_revalidate: Duration,
     /// For this long after it was fresh, a value is answered where a load has failed or takes too long. Default zero.
-    #[cfg_attr(feature = "serde", serde(with = "forever"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::forever"))]
     pub stale_if_error: Duration,
     /// Who has waited for a load this long gets a stale value, if there is one; the load goes on. Whoever runs the
     /// load itself, which is nobody with [`background`](crate::CacheLayer::background), waits for it all the same.
     /// Default `Duration::MAX`, which is never.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub soft_timeout: Duration,
     /// Who has waited for a load this long gets a stale value, if there is one, or else a refusal. With
     /// [`background`](crate::CacheLayer::background) the load goes on and is stored; else it ends with the one
     /// that ran it. A load apart that never ends keeps its key until that is invalidated: put a timeout inside.
     /// Default `Duration::MAX`, which is never.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub hard_timeout: Duration,
     /// How long a load that has failed is not tried again while there is a stale value to serve. Default 1 s.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub retry_after: Duration,
     /// Loads a value again before it expires, the likelier the longer its load took and the less time is left, so
     /// that a key which is asked for a lot is seldom missed. Needs
     /// [`background`](crate::CacheLayer::background). Default [`Beta::OFF`].
     pub early_refresh: Beta,
     /// How often expired entries are looked for, so that they go without traffic. Default 1 s.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub sweep_every: Duration,
 }
 
@@ -185,61 +185,3 @@ impl fmt::Display for InvalidBeta {
 }
 
 impl std::error::Error for InvalidBeta {}
-
-/// A time as people write it, such as `"1m 30s"`, or a word for `Duration::MAX`.
-#[cfg(feature = "serde")]
-mod time_or {
-    use serde::de::{Error, Unexpected, Visitor};
-    use serde::{Deserializer, Serializer};
-    use std::fmt;
-    use std::time::Duration;
-
-    fn write<S: Serializer>(word: &'static str, time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        match *time {
-            Duration::MAX => to.serialize_str(word),
-            time => humantime_serde::serialize(&time, to),
-        }
-    }
-
-    fn read<'de, D: Deserializer<'de>>(word: &'static str, from: D) -> Result<Duration, D::Error> {
-        struct Time(&'static str);
-        impl Visitor<'_> for Time {
-            type Value = Duration;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a time such as \"1m 30s\", or \"{}\"", self.0)
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-                if text == self.0 {
-                    return Ok(Duration::MAX);
-                }
-                let time = serde::de::value::StrDeserializer::<E>::new(text);
-                humantime_serde::deserialize(time).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-        from.deserialize_str(Time(word))
-    }
-
-    macro_rules! word {
-        ($word:ident) => {
-            pub(crate) mod $word {
-                use serde::{Deserializer, Serializer};
-                use std::time::Duration;
-
-                pub(crate) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-                    super::write(stringify!($word), time, to)
-                }
-
-                pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-                    super::read(stringify!($word), from)
-                }
-            }
-        };
-    }
-
-    word!(never);
-    word!(forever);
-}
-#[cfg(feature = "serde")]
-pub(crate) use time_or::{forever, never};

@@ -44,6 +44,11 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+/// For the crates of buttress; it may change in any version.
+#[cfg(feature = "serde")]
+#[doc(hidden)]
+#[path = "times.rs"]
+pub mod __times;
 mod classify;
 mod distribution;
 mod error;

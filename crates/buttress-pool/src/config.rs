@@ -25,33 +25,33 @@ pub struct Config {
     /// requests per second, and few enough that ten instances do not exhaust a database with a hundred places.
     pub size: Size,
     /// Who has waited for a connection this long is refused. Default 5 s: a caller that waits longer has mostly gone.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub acquire_timeout: Duration,
     /// A connect that takes this long has failed, so that a server which answers nothing costs a place for no longer.
     /// Default 5 s.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub connect_timeout: Duration,
     /// A check that takes this long has failed. A caller's check ends with its wait, if that is sooner. Default 1 s: a
     /// server that is up answers a ping at once.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub check_timeout: Duration,
     /// A connection that was used or checked this recently is handed out without a check. Zero checks every time, which
     /// costs a round trip; `Duration::MAX` leaves checks to [`keepalive`](field@Self::keepalive). Default 500 ms: under
     /// load nothing is checked, and after a pause everything is.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub check_after: Duration,
     /// A connection is replaced before it is this old: 2–10 % earlier at random, so that those which came together do
     /// not go together, and earlier yet where connects are slow, so that the new ones are there first. Default 30 min:
     /// what a load balancer or a changed name has moved is found within that.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub max_lifetime: Duration,
     /// A connection that nobody has used in this long is closed, as long as more than the minimum are left. Default
     /// 10 min.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub idle_timeout: Duration,
     /// A connection that was idle this long is checked in the background, one at a time, so that firewalls do not forget it
     /// and dead ones are found before they are needed. Default 2 min.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub keepalive: Duration,
     /// How many connects run at a time. Default 4: a server that has just come back is not buried.
     pub connects: NonZeroU32,
@@ -59,7 +59,7 @@ pub struct Config {
     pub max_waiters: NonZeroU32,
     /// A connection that is out this long is reported with the place in the code that took it. For exclusive leases.
     /// Default `Duration::MAX`, which is never.
-    #[cfg_attr(feature = "serde", serde(with = "never"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub leak_after: Duration,
     /// Measures how long callers wait and how long they keep what they got. Default `true`. Without it, and with
     /// `check_after`, `idle_timeout`, `keepalive` and `leak_after` at never, a get reads no clock.
@@ -207,43 +207,5 @@ impl TryFrom<Plain> for Size {
 
     fn try_from(Plain { min, max }: Plain) -> Result<Self, InvalidSize> {
         (min, max).try_into()
-    }
-}
-
-/// A time as people write it, such as `"1m 30s"`, or `"never"` for `Duration::MAX`.
-#[cfg(feature = "serde")]
-mod never {
-    use serde::de::{Error, Unexpected, Visitor};
-    use serde::{Deserializer, Serializer};
-    use std::fmt;
-    use std::time::Duration;
-
-    const NEVER: &str = "never";
-
-    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        match *time {
-            Duration::MAX => to.serialize_str(NEVER),
-            time => humantime_serde::serialize(&time, to),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        struct Time;
-        impl Visitor<'_> for Time {
-            type Value = Duration;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time such as \"1m 30s\", or \"never\"")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-                if text == NEVER {
-                    return Ok(Duration::MAX);
-                }
-                let time = serde::de::value::StrDeserializer::<E>::new(text);
-                humantime_serde::deserialize(time).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-        from.deserialize_str(Time)
     }
 }

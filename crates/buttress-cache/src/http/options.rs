@@ -41,15 +41,15 @@ pub struct HttpOptions {
     pub tag_headers: Vec<HeaderName>,
     /// What `stale-while-revalidate` is for responses that do not say, but are `public` or were fresh for some time.
     /// Default zero.
-    #[cfg_attr(feature = "serde", serde(with = "crate::config::forever"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::forever"))]
     pub stale_while_revalidate: Duration,
     /// What `stale-if-error` is for responses that do not say, but are `public` or were fresh for some time.
     /// Default zero.
-    #[cfg_attr(feature = "serde", serde(with = "crate::config::forever"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::forever"))]
     pub stale_if_error: Duration,
     /// A response with a validator is kept for this long after it was fresh, so that the origin can say that it has
     /// not changed. It is not served without asking. Default one day.
-    #[cfg_attr(feature = "serde", serde(with = "crate::config::forever"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::forever"))]
     pub validate_for: Duration,
     /// The longest body that is stored, in bytes. Default 4 MiB.
     pub max_body: u64,
@@ -112,7 +112,7 @@ pub struct Heuristic {
     /// This share of how long it has not been modified. Default 10 %, which is what the RFC calls typical.
     pub share: Ratio,
     /// But no longer than this. Default one day.
-    #[cfg_attr(feature = "serde", serde(with = "crate::config::forever"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::forever"))]
     pub most: Duration,
 }
 
