@@ -100,7 +100,7 @@ impl<M: Manager> Acquire<M> {
         Next::Ready(Err(Error::new(why, shared.base(), now)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn granted(&mut self, granted: Granted<crate::shared::Held<M::Connection>>, now: u64) -> Next<M> {
         let Granted { slot, handle, check, ticket } = granted;
         let shared = self.shared.take().expect("polled after it was ready");

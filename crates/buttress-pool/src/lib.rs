@@ -68,4 +68,4 @@ pub use event::Event;
 pub use lease::Lease;
 pub use manager::Manager;
 pub use pool::{Pool, Unreturned};
-pub use stats::{Measured, Stats};
+pub use stats::Stats;

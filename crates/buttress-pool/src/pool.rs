@@ -138,7 +138,7 @@ impl<M: Manager> Pool<M> {
     pub fn stats(&self) -> Stats {
         let now = self.shared.now();
         let view = self.shared.lock().view(now);
-        Stats::new(&view, now)
+        Stats::new(&view, now, |what| self.shared.times(what))
     }
 
     /// Why the last connect or check failed that did, and how long ago.
@@ -170,13 +170,13 @@ impl<M: Manager> Clone for Pool<M> {
 impl<M: Manager> fmt::Debug for Pool<M> {
     /// Neither manager nor connections: they may know secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stats = self.stats();
+        let view = self.shared.lock().view(self.shared.now());
         f.debug_struct("Pool")
             .field("name", &self.shared.name)
-            .field("size", &stats.size)
-            .field("idle", &stats.idle)
-            .field("in_use", &stats.in_use)
-            .field("waiters", &stats.waiters)
+            .field("size", &view.live)
+            .field("idle", &view.idle)
+            .field("in_use", &view.leased)
+            .field("waiters", &view.waiters)
             .finish_non_exhaustive()
     }
 }

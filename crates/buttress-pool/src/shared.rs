@@ -1,11 +1,11 @@
 //! What a pool, its leases and its driver have in common.
 
 use crate::config::Config;
-use crate::core::{Core, Fx, Lend, NEVER, Nanos, nanos};
+use crate::core::{Core, Fx, Lend, NEVER, Nanos, Timed, nanos};
 use crate::error::{Cause, Failure};
 use crate::event::Event;
 use crate::manager::Manager;
-use buttress_core::{Name, Observe};
+use buttress_core::{Distribution, Name, Observe};
 use parking_lot::{Mutex, MutexGuard};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,6 +105,13 @@ impl<M: Manager> Shared<M> {
         self.is_timed.then(|| self.now())
     }
 
+    /// A copy of what was measured. Its place is made before the lock is taken.
+    pub(crate) fn times(&self, what: Timed) -> Distribution {
+        let mut times = Distribution::new();
+        times.clone_from(self.lock().times().of(what));
+        times
+    }
+
     /// The moment, if it is near enough to be one.
     pub(crate) fn moment(&self, at: Nanos) -> Option<tokio::time::Instant> {
         if at == NEVER { None } else { self.base.checked_add(Duration::from_nanos(at)).map(Into::into) }
@@ -127,11 +134,14 @@ impl<M: Manager> Shared<M> {
     pub(crate) fn open(&self, held: Held<M::Connection>) -> Option<M::Connection> {
         match held {
             Held::Own(connection) => Some(connection),
-            Held::Shared(connection) => {
-                let twin = self.twin?;
-                catch_unwind(AssertUnwindSafe(|| twin(&connection.lock()))).ok()
-            }
+            Held::Shared(connection) => self.twin_of(&connection),
         }
+    }
+
+    #[inline(never)]
+    fn twin_of(&self, connection: &Mutex<M::Connection>) -> Option<M::Connection> {
+        let twin = self.twin?;
+        catch_unwind(AssertUnwindSafe(|| twin(&connection.lock()))).ok()
     }
 
     /// Does one step under the lock, and after it what is left to do.

@@ -1,11 +1,27 @@
-use crate::core::{Close, Timed, Times, View};
+use crate::core::{Close, Timed, View};
+use buttress_core::Distribution;
 use std::time::Duration;
 
 /// What a pool has, and what it has counted since it was made.
 ///
 /// Every get counts once: `gets` is the sum of `served`, `timeouts`, `cancelled`, the three kinds of refusals, and those
 /// that are still on their way. Every connection that was created is alive or counted as closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// All but the distributions are of one moment. Those are copied one after the other, each under a lock of its own, and may
+/// know of a lease more. It is 39 KB: for a page or a scrape, not for every request.
+///
+/// # Examples
+///
+/// ```
+/// # use buttress_pool::{Manager, Pool};
+/// use buttress_core::Ratio;
+///
+/// # fn example<M: Manager>(pool: &Pool<M>) {
+/// let wait = pool.stats().wait;
+/// println!("{} leases, p99 of the wait {:?}", wait.count(), wait.quantile(Ratio::percent(99)));
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections there are.
@@ -50,38 +66,19 @@ pub struct Stats {
     pub created: u64,
     /// Leases that were reported as leaked.
     pub leaks: u64,
-    /// From a get to its lease.
-    pub wait: Measured,
-    /// From a lease to its return.
-    pub used: Measured,
+    /// From a get to its lease. Nothing without [`Config::measure`](field@crate::Config::measure).
+    pub wait: Distribution,
+    /// From a lease to its return. Nothing without [`Config::measure`](field@crate::Config::measure).
+    pub used: Distribution,
     /// Connects that succeeded.
-    pub connect: Measured,
-    /// Checks.
-    pub check: Measured,
+    pub connect: Distribution,
+    /// Checks that ended, well or not.
+    pub check: Distribution,
     closed: [u64; Close::ALL.len()],
 }
 
-/// How long something took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Measured {
-    /// How often.
-    pub count: u64,
-    /// All of them together.
-    pub sum: Duration,
-    /// The longest.
-    pub max: Duration,
-}
-
-impl Measured {
-    fn new(times: &Times, what: Timed) -> Self {
-        let time = times.of(what);
-        Self { count: time.count, sum: Duration::from_nanos(time.sum), max: Duration::from_nanos(time.max) }
-    }
-}
-
 impl Stats {
-    pub(crate) fn new(view: &View, now: u64) -> Self {
+    pub(crate) fn new(view: &View, now: u64, times: impl Fn(Timed) -> Distribution) -> Self {
         let counts = &view.counts;
         Self {
             size: view.live,
@@ -105,10 +102,10 @@ impl Stats {
             checks_failed: counts.checks_failed,
             created: counts.created,
             leaks: counts.leaks,
-            wait: Measured::new(&view.times, Timed::Wait),
-            used: Measured::new(&view.times, Timed::Use),
-            connect: Measured::new(&view.times, Timed::Connect),
-            check: Measured::new(&view.times, Timed::Check),
+            wait: times(Timed::Wait),
+            used: times(Timed::Use),
+            connect: times(Timed::Connect),
+            check: times(Timed::Check),
             closed: counts.closed,
         }
     }

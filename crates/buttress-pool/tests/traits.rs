@@ -31,7 +31,7 @@ assert_impl_all!(Unreturned: Clone, Send, Sync, Unpin, std::error::Error);
 assert_impl_all!(Config: Clone, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Size: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Event: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(Stats: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(Stats: Clone, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 
 #[test]
 fn what_is_held_for_a_get_is_small() {

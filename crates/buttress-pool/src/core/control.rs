@@ -27,7 +27,6 @@ pub(crate) struct View {
     /// Since when connects fail, and when the next is tried.
     pub(crate) down: Option<(Nanos, Nanos)>,
     pub(crate) counts: Counts,
-    pub(crate) times: Times,
 }
 
 impl<H: Lend, E: Clone> Core<H, E> {
@@ -98,6 +97,11 @@ impl<H: Lend, E: Clone> Core<H, E> {
             .collect()
     }
 
+    /// What was measured.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times
+    }
+
     pub(crate) fn view(&self, now: Nanos) -> View {
         View {
             idle: self.slots.idle(),
@@ -112,7 +116,6 @@ impl<H: Lend, E: Clone> Core<H, E> {
             oldest: self.queue.oldest().map(|since| now.saturating_sub(since)),
             down: self.gate.shut().map(|shut| (shut.since, shut.until)),
             counts: self.counts,
-            times: self.times,
         }
     }
 }

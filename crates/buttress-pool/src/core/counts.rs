@@ -1,6 +1,8 @@
 //! What a pool counts: plain integers, since the lock is held where they change.
 
 use super::Nanos;
+use buttress_core::Distribution;
+use std::time::Duration;
 
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,30 +55,19 @@ pub(crate) enum Timed {
 }
 
 /// Takes the times. One place that knows them all, whatever keeps them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Times {
-    each: [Time; 4],
-}
-
-/// How many there were, how long they took together, and the longest of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Time {
-    pub(crate) count: u64,
-    pub(crate) sum: Nanos,
-    pub(crate) max: Nanos,
+    each: [Distribution; 4],
 }
 
 impl Times {
     #[inline]
     pub(crate) fn record(&mut self, what: Timed, time: Nanos) {
-        let each = &mut self.each[what as usize];
-        each.count += 1;
-        each.sum = each.sum.saturating_add(time);
-        each.max = each.max.max(time);
+        self.each[what as usize].record(Duration::from_nanos(time));
     }
 
-    pub(crate) fn of(&self, what: Timed) -> Time {
-        self.each[what as usize]
+    pub(crate) fn of(&self, what: Timed) -> &Distribution {
+        &self.each[what as usize]
     }
 }
 

@@ -184,9 +184,8 @@ impl<H: Lend, E: Clone> Core<H, E> {
         until: Nanos,
         by: &'static Location<'static>,
     ) -> Option<Granted<H>> {
-        let slot = self.slots.least()?;
+        let slot = self.slots.lease()?;
         debug_assert!(self.queue.is_empty(), "nothing can be had beside those who wait");
-        self.slots.lease(slot);
         self.counts.gets += 1;
         let ticket = Ticket { number: self.counts.gets, since: now, until };
         Some(self.hand(slot, ticket, now, by))
@@ -290,7 +289,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
     }
 
     /// Gives out a connection that is counted as leased already.
-    #[inline]
+    #[inline(always)]
     fn hand(&mut self, index: u32, ticket: Ticket, now: Nanos, by: &'static Location<'static>) -> Granted<H> {
         let slot = self.slots.at_mut(index);
         let check =
@@ -330,8 +329,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
     /// goes on waiting for what cannot come.
     fn settle(&mut self, fx: &mut Fx<H, E>) {
         while let Some(id) = self.queue.front() {
-            let Some(slot) = self.slots.least() else { break };
-            self.slots.lease(slot);
+            let Some(slot) = self.slots.lease() else { break };
             // Nobody has taken it yet, so that nobody can have leaked it.
             self.slots.at_mut(slot).reported = true;
             fx.wake.extend(self.queue.resolve(id, State::Granted(slot)));

@@ -44,8 +44,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         if ticket.until <= now {
             return Got::Refused(self.time_out(ticket, now));
         }
-        if let Some(slot) = self.slots.least() {
-            self.slots.lease(slot);
+        if let Some(slot) = self.slots.lease() {
             return Got::Granted(self.hand(slot, ticket, now, by));
         }
         if self.slots.alive() == 0 && self.connecting == 0 {

@@ -62,7 +62,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.settle(fx);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_back(&mut self, index: u32, handle: Option<H>, taken: Nanos, now: Nanos) {
         if self.rules.measure {
             self.times.record(Timed::Use, now.saturating_sub(taken));

@@ -257,13 +257,23 @@ impl<H> Slots<H> {
         Some(self.lists[self.lowest].head)
     }
 
-    /// Counts one lease more of a connection that is in a list.
-    #[inline]
-    pub(crate) fn lease(&mut self, index: u32) {
-        self.unlink(index);
-        self.at_mut(index).leases += 1;
+    /// Counts one lease more of the connection that is the next to be had.
+    #[inline(always)]
+    pub(crate) fn lease(&mut self) -> Option<u32> {
+        let index = self.least()?;
+        // It is the first of its list, and its links are not taken apart one by one.
+        let list = &mut self.lists[self.lowest];
+        let slot = &mut self.slots[index as usize];
+        slot.leases += 1;
+        (list.head, list.len) = (slot.next, list.len - 1);
+        match slot.next {
+            NONE => list.tail = NONE,
+            next => self.slots[next as usize].prev = NONE,
+        }
+        self.listed -= 1;
         self.leases += 1;
         self.link(index);
+        Some(index)
     }
 
     /// Counts one lease less, and leaves it in no list unless it was in one.

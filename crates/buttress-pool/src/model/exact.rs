@@ -323,7 +323,6 @@ impl Pair {
             oldest: naive.oldest(self.now),
             down: naive.down(),
             counts: naive.counts,
-            times: view.times,
         };
         assert_eq!(view, expected);
         for number in naive.woken.drain(..) {

@@ -4,6 +4,7 @@
 mod ends;
 mod lives;
 mod outages;
+mod seen;
 mod waits;
 
 use buttress_pool::{Acquire, Config, Error, Lease, Manager, Pool, Size};
