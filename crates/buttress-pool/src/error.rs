@@ -113,3 +113,42 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// An error with what it comes from, which many drivers leave to `source`.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut below = std::iter::successors(self.0.source(), |error| error.source());
+        below.try_for_each(|error| write!(f, ": {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Layer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|below| below as _)
+        }
+    }
+
+    #[test]
+    fn a_chain_says_what_an_error_comes_from() {
+        let error =
+            Layer("no connection", Some(Layer("refused", Some(Layer("ECONNREFUSED", None).into())).into()));
+        assert_eq!(Chain(&error).to_string(), "no connection: refused: ECONNREFUSED");
+        assert_eq!(Chain(&Failure::Panicked { what: "check" }).to_string(), "the check panicked");
+    }
+}

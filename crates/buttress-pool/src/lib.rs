@@ -69,3 +69,6 @@ pub use lease::Lease;
 pub use manager::Manager;
 pub use pool::{Pool, Unreturned};
 pub use stats::Stats;
+
+/// What refusals and metrics call it.
+const KIND: &str = "pool";

@@ -1,14 +1,15 @@
+use crate::KIND;
 use crate::acquire::Acquire;
 use crate::config::{Config, Size};
 use crate::core::Core;
 use crate::driver;
-use crate::error::Cause;
+use crate::error::{Cause, Chain};
 use crate::event::Event;
 use crate::lease::Lease;
 use crate::manager::Manager;
 use crate::shared::{Shared, Twin};
 use crate::stats::Stats;
-use buttress_core::{Name, Observe};
+use buttress_core::{Inspect, Name, Observe, Sink};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::panic::Location;
@@ -158,6 +159,23 @@ impl<M: Manager> Pool<M> {
     #[must_use]
     pub fn name(&self) -> Name {
         self.shared.name
+    }
+}
+
+impl<M: Manager> Inspect for Pool<M> {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn name(&self) -> Name {
+        self.shared.name
+    }
+
+    fn inspect(&self, sink: &mut dyn Sink) {
+        self.stats().write(sink, self.is_closed());
+        if let Some((ago, cause)) = self.last_error() {
+            sink.note("last_error", &format_args!("{}, {ago:.1?} ago", Chain(&*cause)));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
+use crate::config::Size;
 use crate::core::{Close, Timed, View};
-use buttress_core::Distribution;
+use buttress_core::{Distribution, Sink};
 use std::time::Duration;
 
 /// What a pool has, and what it has counted since it was made.
@@ -24,6 +25,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// How many connections it keeps at least and at most.
+    pub limits: Size,
     /// Connections there are.
     pub size: u32,
     /// Those of them that nobody uses and that can be had.
@@ -81,6 +84,7 @@ impl Stats {
     pub(crate) fn new(view: &View, now: u64, times: impl Fn(Timed) -> Distribution) -> Self {
         let counts = &view.counts;
         Self {
+            limits: view.limits,
             size: view.live,
             idle: view.idle,
             in_use: view.leased,
@@ -115,4 +119,92 @@ impl Stats {
     pub fn closed(&self, why: Close) -> u64 {
         self.closed[why as usize]
     }
+
+    pub(crate) fn write(&self, sink: &mut dyn Sink, is_closed: bool) {
+        let state = match (is_closed, self.down_for) {
+            (true, _) => 2,
+            (false, Some(_)) => 1,
+            (false, None) => 0,
+        };
+        sink.state(&metrics::STATE, &metrics::STATES, state);
+        self.write_gauges(sink);
+        self.write_counters(sink);
+        sink.histogram(&metrics::WAIT, &[], &self.wait);
+        sink.histogram(&metrics::USE, &[], &self.used);
+        sink.histogram(&metrics::CONNECT, &[], &self.connect);
+        sink.histogram(&metrics::CHECK, &[], &self.check);
+    }
+
+    fn write_gauges(&self, sink: &mut dyn Sink) {
+        sink.gauge(&metrics::CONNECTIONS, &[], self.size.into());
+        sink.gauge(&metrics::MOST, &[], self.limits.max().into());
+        sink.gauge(&metrics::IDLE, &[], self.idle.into());
+        sink.gauge(&metrics::LEASES, &[], self.in_use as f64);
+        sink.gauge(&metrics::CONNECTING, &[], self.connecting.into());
+        sink.gauge(&metrics::CHECKING, &[], self.checking.into());
+        sink.gauge(&metrics::WAITERS, &[], self.waiters.into());
+        let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
+        sink.gauge(&metrics::OLDEST, &[], seconds(self.oldest_wait));
+        sink.gauge(&metrics::DOWN, &[], seconds(self.down_for));
+    }
+
+    fn write_counters(&self, sink: &mut dyn Sink) {
+        for (outcome, total) in [
+            ("served", self.served),
+            ("timed_out", self.timeouts),
+            ("cancelled", self.cancelled),
+            ("queue_full", self.refused_full),
+            ("down", self.refused_down),
+            ("closed", self.refused_closed),
+        ] {
+            sink.counter(&metrics::GETS, &[("outcome", outcome)], total);
+        }
+        sink.counter(&metrics::CONNECTS, &[], self.connects);
+        sink.counter(&metrics::CONNECTS_FAILED, &[], self.connects_failed);
+        sink.counter(&metrics::CHECKS, &[], self.checks);
+        sink.counter(&metrics::CHECKS_FAILED, &[], self.checks_failed);
+        sink.counter(&metrics::CREATED, &[], self.created);
+        for why in Close::ALL {
+            sink.counter(&metrics::CLOSED, &[("reason", why.label())], self.closed(why));
+        }
+        sink.counter(&metrics::LEAKS, &[], self.leaks);
+    }
+}
+
+mod metrics {
+    use buttress_core::Metric;
+
+    pub(super) const STATES: [&str; 3] = ["up", "down", "closed"];
+
+    const fn count(name: &'static str, help: &'static str) -> Metric {
+        Metric { name, unit: "", help }
+    }
+
+    const fn seconds(name: &'static str, help: &'static str) -> Metric {
+        Metric { name, unit: "seconds", help }
+    }
+
+    pub(super) const STATE: Metric = count("state", "whether connects work, fail, or are over");
+    pub(super) const CONNECTIONS: Metric = count("connections", "connections there are");
+    pub(super) const MOST: Metric = count("connections_max", "connections there may be");
+    pub(super) const IDLE: Metric = count("idle", "connections that nobody uses and that can be had");
+    pub(super) const LEASES: Metric = count("leases", "leases that are out");
+    pub(super) const CONNECTING: Metric = count("connecting", "connects that run or are about to");
+    pub(super) const CHECKING: Metric = count("checking", "connections that are checked in the background");
+    pub(super) const WAITERS: Metric = count("waiters", "callers that wait for a connection");
+    pub(super) const OLDEST: Metric =
+        seconds("oldest_wait_seconds", "how long the one has waited that has waited longest");
+    pub(super) const DOWN: Metric = seconds("down_seconds", "for how long connects have failed");
+    pub(super) const GETS: Metric = count("gets_total", "connections asked for, by what became of it");
+    pub(super) const CONNECTS: Metric = count("connects_total", "connects that were begun");
+    pub(super) const CONNECTS_FAILED: Metric = count("connects_failed_total", "connects that failed");
+    pub(super) const CHECKS: Metric = count("checks_total", "checks that were begun");
+    pub(super) const CHECKS_FAILED: Metric = count("checks_failed_total", "checks that failed");
+    pub(super) const CREATED: Metric = count("created_total", "connections that were made");
+    pub(super) const CLOSED: Metric = count("closed_total", "connections that were closed, by reason");
+    pub(super) const LEAKS: Metric = count("leaks_total", "leases that were out for too long");
+    pub(super) const WAIT: Metric = seconds("wait_seconds", "from asking for a connection to its lease");
+    pub(super) const USE: Metric = seconds("use_seconds", "from a lease to its return");
+    pub(super) const CONNECT: Metric = seconds("connect_seconds", "connects that succeeded");
+    pub(super) const CHECK: Metric = seconds("check_seconds", "checks that ended");
 }

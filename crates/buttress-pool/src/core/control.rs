@@ -7,6 +7,7 @@ use crate::config::Size;
 /// What there is at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
+    pub(crate) limits: Size,
     /// Connections that nobody uses and that can be had.
     pub(crate) idle: u32,
     /// Leases that are out.
@@ -104,6 +105,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
 
     pub(crate) fn view(&self, now: Nanos) -> View {
         View {
+            limits: self.rules.size,
             idle: self.slots.idle(),
             leased: self.slots.leases,
             connecting: self.connecting,

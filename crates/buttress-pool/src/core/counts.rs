@@ -41,6 +41,21 @@ impl Close {
         Self::Surplus,
         Self::Closed,
     ];
+
+    /// What metrics call it.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Dirty => "dirty",
+            Self::Detached => "detached",
+            Self::Unfit => "unfit",
+            Self::Cancelled => "cancelled",
+            Self::Aged => "aged",
+            Self::Idle => "idle",
+            Self::Surplus => "surplus",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// What was measured.

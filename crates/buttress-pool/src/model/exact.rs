@@ -311,6 +311,7 @@ impl Pair {
         self.core.audit();
         let (view, naive) = (self.core.view(self.now), &mut self.naive);
         let expected = View {
+            limits: naive.size(),
             idle: naive.idle.len() as u32,
             leased: naive.busy.len() as u64,
             connecting: naive.connecting(),

@@ -89,6 +89,10 @@ impl Naive {
         }
     }
 
+    pub(super) fn size(&self) -> crate::Size {
+        self.config.size
+    }
+
     fn all(&self) -> impl Iterator<Item = &Conn> {
         self.idle.iter().chain(&self.busy).chain(&self.to_check).chain(&self.in_check)
     }

@@ -1,7 +1,9 @@
 //! What a pool shows of itself.
 
 use super::*;
-use buttress_core::Ratio;
+use buttress_core::{Distribution, Inspect, Labels, Metric, Ratio, Sink};
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 #[tokio::test(start_paused = true)]
 async fn what_is_measured_is_exact_in_number_and_sum_and_has_quantiles() {
@@ -42,4 +44,105 @@ async fn what_is_not_measured_is_counted_all_the_same() {
     let stats = pool.stats();
     assert_eq!((stats.served, stats.wait.count(), stats.used.count()), (1, 0, 0));
     assert_eq!((stats.connects, stats.connect.count()), (1, 1));
+}
+
+/// What somebody sees who knows nothing of pools.
+#[derive(Debug, Default)]
+struct Page {
+    counters: BTreeMap<String, u64>,
+    gauges: BTreeMap<String, f64>,
+    times: BTreeMap<&'static str, u64>,
+    state: &'static str,
+    notes: Vec<String>,
+}
+
+fn key(metric: &Metric, labels: Labels<'_>) -> String {
+    labels.iter().fold(metric.name.to_owned(), |key, (_, value)| format!("{key} {value}"))
+}
+
+impl Sink for Page {
+    fn counter(&mut self, metric: &Metric, labels: Labels<'_>, total: u64) {
+        assert!(metric.name.ends_with("_total"));
+        self.counters.insert(key(metric, labels), total);
+    }
+
+    fn gauge(&mut self, metric: &Metric, labels: Labels<'_>, value: f64) {
+        self.gauges.insert(key(metric, labels), value);
+    }
+
+    fn state(&mut self, _: &Metric, all: &[&'static str], now: usize) {
+        self.state = all[now];
+    }
+
+    fn histogram(&mut self, metric: &Metric, _: Labels<'_>, times: &Distribution) {
+        self.times.insert(metric.name, times.count());
+    }
+
+    fn note(&mut self, key: &'static str, value: &dyn Display) {
+        self.notes.push(format!("{key}: {value}"));
+    }
+}
+
+impl Page {
+    fn of(part: &dyn Inspect) -> Self {
+        assert_eq!((part.kind(), part.name().as_str()), ("pool", "test"));
+        let mut page = Self::default();
+        part.inspect(&mut page);
+        page
+    }
+
+    fn total(&self, of: &str) -> u64 {
+        self.counters.iter().filter(|(key, _)| key.starts_with(of)).map(|(_, total)| total).sum()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_knows_no_pool_shows_all_of_it() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 2)).await;
+    let page = Page::of(&pool);
+    assert_eq!((page.state, page.notes.len()), ("up", 0));
+
+    let (one, mut other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    let waiting = waits(&pool);
+    sleep(ms(250)).await;
+    let page = Page::of(&pool);
+    for (gauge, value) in [
+        ("connections", 2.0),
+        ("connections_max", 2.0),
+        ("idle", 0.0),
+        ("leases", 2.0),
+        ("connecting", 0.0),
+        ("checking", 0.0),
+        ("waiters", 1.0),
+        ("oldest_wait_seconds", 0.25),
+        ("down_seconds", 0.0),
+    ] {
+        assert_eq!(page.gauges[gauge], value, "{gauge}");
+    }
+    drop(waiting);
+
+    server.set(|world| (world.connect, world.check) = (Does::Fails, Does::Fails));
+    other.is_broken = true;
+    drop(other);
+    drop(one); // suspect by now, and found dead
+    sleep(ms(5)).await;
+    assert!(pool.get().await.is_err());
+    let (page, stats) = (Page::of(&pool), pool.stats());
+    assert_eq!(page.state, "down");
+    assert!(page.gauges["down_seconds"] > 0.0);
+    let [note] = &page.notes[..] else { panic!("{:?}", page.notes) };
+    assert!(note.starts_with("last_error: connection refused, "), "{note}");
+    assert_eq!((page.counters["closed_total broken"], page.counters["closed_total unfit"]), (1, 1));
+    assert_eq!((page.counters["gets_total cancelled"], page.counters["gets_total down"]), (1, 1));
+    assert_eq!(page.total("gets_total"), stats.gets);
+    assert_eq!(page.total("closed_total"), stats.created);
+    assert_eq!(page.counters["connects_failed_total"], stats.connects_failed);
+    let served = page.counters["gets_total served"];
+    let times =
+        [("wait_seconds", served), ("use_seconds", served), ("connect_seconds", 2), ("check_seconds", 1)];
+    assert_eq!(page.times, BTreeMap::from(times));
+
+    pool.close(Duration::ZERO).await.unwrap();
+    assert_eq!(Page::of(&pool).state, "closed");
 }
