@@ -163,10 +163,9 @@ impl<M: Manager> Shared<M> {
             self.drained.notify_waiters();
         }
         fx.wake.into_iter().for_each(Waker::wake);
-        if let Some(observe) = self.observe.get() {
-            for leak in fx.leaks {
-                observe.observe(Event::Leaked { by: leak.by, out_for: Duration::from_nanos(leak.out_for) });
-            }
+        match self.observe.get() {
+            Some(observe) => fx.news.into_iter().for_each(|news| observe.observe(news.into())),
+            None => discard(fx.news),
         }
         fx.handles.into_iter().for_each(discard);
         discard((fx.stale, fx.causes));

@@ -30,7 +30,7 @@ assert_impl_all!(Error: Clone, Send, Sync, Unpin, std::error::Error);
 assert_impl_all!(Unreturned: Clone, Send, Sync, Unpin, std::error::Error);
 assert_impl_all!(Config: Clone, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 assert_impl_all!(Size: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
-assert_impl_all!(Event: Copy, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
+assert_impl_all!(Event: Clone, Send, Sync, Unpin);
 assert_impl_all!(Stats: Clone, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
 
 #[test]

@@ -3,7 +3,7 @@
 use super::gate::Probe;
 use super::queue::State;
 use super::slots::At;
-use super::{Close, Core, Fx, Lend, NEVER, Nanos, Timed};
+use super::{Close, Core, Fx, Lend, NEVER, Nanos, News, Timed};
 
 /// A connect that is to be made.
 #[derive(Debug)]
@@ -64,7 +64,10 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.times.record(Timed::Connect, took);
         self.worst_connect = self.worst_connect.max(took);
         self.counts.created += 1;
-        fx.causes.extend(self.gate.open());
+        if let Some(shut) = self.gate.open() {
+            fx.news.push(News::Up(now.saturating_sub(shut.since)));
+            fx.causes.push(shut.cause);
+        }
         let is_surplus = self.slots.alive() + self.connecting > self.rules.size.max();
         self.connecting -= 1;
         if self.closed || is_surplus {
@@ -92,6 +95,9 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.connecting -= 1;
         self.spare = self.spare.min(self.connecting);
         self.remember(cause.clone(), now, fx);
+        if self.gate.shut().is_none() {
+            fx.news.push(News::Down { cause: cause.clone(), left: self.slots.alive() });
+        }
         fx.causes.extend(self.gate.fail(probe, cause, now));
         // They would fail as this one did.
         self.take_starts_back(self.starts);

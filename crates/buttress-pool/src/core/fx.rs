@@ -49,7 +49,20 @@ pub(crate) struct Leak {
     pub(crate) out_for: Nanos,
 }
 
-/// To be done in this order: notify the driver, wake, drop. What is dropped runs foreign code.
+/// What a person would log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum News<E> {
+    Leaked(Leak),
+    /// Connects fail from now on, and so many connections are left.
+    Down {
+        cause: E,
+        left: u32,
+    },
+    /// A connect succeeded, so long after the first one that failed.
+    Up(Nanos),
+}
+
+/// To be done in this order: notify the driver, wake, tell, drop. What is dropped runs foreign code.
 #[derive(Debug)]
 #[must_use = "wakers are to be woken, and connections closed, after the lock"]
 pub(crate) struct Fx<H, E> {
@@ -61,7 +74,7 @@ pub(crate) struct Fx<H, E> {
     pub(crate) handles: Few<H>,
     pub(crate) stale: Few<Waker>,
     pub(crate) causes: Few<E>,
-    pub(crate) leaks: Few<Leak>,
+    pub(crate) news: Few<News<E>>,
 }
 
 impl<H, E> Default for Fx<H, E> {
@@ -73,7 +86,7 @@ impl<H, E> Default for Fx<H, E> {
             handles: Few::default(),
             stale: Few::default(),
             causes: Few::default(),
-            leaks: Few::default(),
+            news: Few::default(),
         }
     }
 }

@@ -79,11 +79,11 @@ impl<E> Gate<E> {
         }
     }
 
-    /// A connect succeeded. Gives the last cause.
-    pub(crate) fn open(&mut self) -> Option<E> {
+    /// A connect succeeded. Gives the outage that has ended.
+    pub(crate) fn open(&mut self) -> Option<Shut<E>> {
         self.probing = false;
         self.demand = false;
-        self.shut.take().map(|shut| shut.cause)
+        self.shut.take()
     }
 
     fn pause(outage: Nanos, random: &mut fastrand::Rng) -> Nanos {

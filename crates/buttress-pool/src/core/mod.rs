@@ -22,7 +22,7 @@ pub(crate) use control::View;
 pub use counts::Close;
 pub(crate) use counts::{Counts, Timed, Times};
 pub(crate) use driver::{Job, Start};
-pub(crate) use fx::{Fx, Leak};
+pub(crate) use fx::{Fx, Leak, News};
 pub(crate) use queue::Ticket;
 pub(crate) use returns::End;
 pub(crate) use slots::Lend;

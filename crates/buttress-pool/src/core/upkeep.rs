@@ -1,7 +1,7 @@
 //! What is due by age: lifetimes, idle connections, keepalive, leaks.
 
 use super::slots::At;
-use super::{Close, Core, Fx, Leak, Lend, NEVER, Nanos};
+use super::{Close, Core, Fx, Leak, Lend, NEVER, Nanos, News};
 
 /// Upkeep is not done again sooner.
 const SHORTEST: Nanos = 1_000_000;
@@ -82,7 +82,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
             if slot.leases > 0 && !slot.reported && out_for >= self.rules.leak_after {
                 slot.reported = true;
                 self.counts.leaks += 1;
-                fx.leaks.extend(slot.by.map(|by| Leak { by, out_for }));
+                fx.news.extend(slot.by.map(|by| News::Leaked(Leak { by, out_for })));
             }
         }
     }

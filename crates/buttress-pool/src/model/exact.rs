@@ -119,7 +119,9 @@ impl Pair {
         }
     }
 
-    fn perform(&mut self, fx: Effects) {
+    fn perform(&mut self, mut fx: Effects) {
+        let news: Vec<_> = std::mem::take(&mut fx.news).into_iter().collect();
+        assert_eq!(news, std::mem::take(&mut self.naive.news));
         self.dropped.extend(perform(fx, &mut self.driver));
     }
 

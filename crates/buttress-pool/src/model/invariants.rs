@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::{Config, Size};
-use crate::core::{Close, End, Got, Granted, Job, Start, Ticket, Why, nanos};
+use crate::core::{Close, End, Got, Granted, Job, News, Start, Ticket, Why, nanos};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -327,7 +327,8 @@ impl World {
                 self.core.resize(self.config.size, &mut fx);
             }
         }
-        self.leaks += std::mem::take(&mut fx.leaks).into_iter().count() as u64;
+        let news = std::mem::take(&mut fx.news).into_iter();
+        self.leaks += news.filter(|news| matches!(news, News::Leaked(_))).count() as u64;
         for id in perform(fx, &mut self.driver) {
             let life = self.lives.remove(&id).expect("it is closed once");
             assert!(life.leases == 0 && !life.in_check, "closed under somebody");

@@ -1,7 +1,7 @@
 //! The pool as one would write it to be read: vectors, in the order of what they mean; exclusive leases, no ages.
 
 use crate::config::Config;
-use crate::core::{Close, Counts, Nanos, Why, nanos};
+use crate::core::{Close, Counts, Nanos, News, Why, nanos};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -59,7 +59,8 @@ pub(super) struct Naive {
     last_error: Option<(Nanos, u32)>,
     closed: bool,
     pub(super) counts: Counts,
-    /// Since the last step: who was woken, and which connections are closed by the pool.
+    /// Since the last step: what is told, who was woken, and which connections are closed by the pool.
+    pub(super) news: Vec<News<u32>>,
     pub(super) woken: Vec<u64>,
     pub(super) dropped: Vec<u64>,
 }
@@ -84,6 +85,7 @@ impl Naive {
             last_error: None,
             closed: false,
             counts: Counts::default(),
+            news: vec![],
             woken: vec![],
             dropped: vec![],
         }
@@ -289,7 +291,8 @@ impl Naive {
         let fits = self.alive() + self.connecting() <= self.config.size.max();
         self.running.retain(|&other| other != start);
         self.counts.created += 1;
-        self.outage = None;
+        let outage = self.outage.take();
+        self.news.extend(outage.map(|outage| News::Up(now - outage.since)));
         self.demand = false;
         let mut conn = Conn { id, used: now, proved: now, doomed: None };
         if self.closed {
@@ -307,6 +310,9 @@ impl Naive {
         self.counts.connects_failed += 1;
         self.last_error = Some((now, cause));
         self.starts.clear();
+        if self.outage.is_none() {
+            self.news.push(News::Down { cause, left: self.alive() });
+        }
         let outage = self.outage.get_or_insert(Outage { since: now, until: 0, cause, probe: Some(start) });
         outage.cause = cause;
         if outage.probe == Some(start) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use buttress_core::{Distribution, Inspect, Labels, Metric, Ratio, Sink};
+use buttress_pool::Event;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -145,4 +146,30 @@ async fn a_page_that_knows_no_pool_shows_all_of_it() {
 
     pool.close(Duration::ZERO).await.unwrap();
     assert_eq!(Page::of(&pool).state, "closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_once_with_its_cause_and_so_is_its_end() {
+    let server = Server::new();
+    let told = Arc::new(Mutex::new(vec![]));
+    let pool = {
+        let told = Arc::clone(&told);
+        let pool = server.pool(size(2, 4)).await;
+        pool.observe(move |event: Event| told.lock().push(event.to_string()))
+    };
+    server.set(|world| (world.connect, world.check) = (Does::Fails, Does::Fails));
+    let mut lease = pool.get().await.unwrap();
+    lease.is_broken = true;
+    drop(lease);
+    sleep(ms(1_000)).await;
+    assert!(pool.get().await.is_err());
+    server.set(|world| (world.connect, world.check) = (Does::Works, Does::Works));
+    while pool.stats().idle < 2 {
+        sleep(ms(1)).await;
+    }
+    let told = told.lock().clone();
+    let [down, up] = &told[..] else { panic!("{told:?}") };
+    // One had been found dead, and the other was still being checked.
+    assert_eq!(down, "connects fail, connections left: 1: connection refused");
+    assert!(up.starts_with("connects work again after 1."), "{up}");
 }
