@@ -54,6 +54,7 @@ mod error;
 mod event;
 mod lease;
 mod manager;
+mod managers;
 #[cfg(test)]
 mod model;
 mod pool;
@@ -67,6 +68,8 @@ pub use error::{Cause, Error};
 pub use event::Event;
 pub use lease::Lease;
 pub use manager::Manager;
+#[cfg(feature = "bb8")]
+pub use managers::{Bb8, Bb8Error};
 pub use pool::{Pool, Unreturned};
 pub use stats::Stats;
 
