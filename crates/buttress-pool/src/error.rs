@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Why a connect or a check failed, shared by all who are told.
+/// Why a connect, a check or a recycle failed, shared by all who are told.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why a pool gave no connection.
@@ -94,7 +94,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// A connect or a check that ended otherwise than with an error of the manager's.
+/// What ended otherwise than with an error of the manager's.
 #[derive(Debug)]
 pub(crate) enum Failure {
     TimedOut { what: &'static str, after: Duration },

@@ -1,4 +1,5 @@
 use crate::core::End;
+use crate::error::{Cause, Failure};
 use crate::manager::Manager;
 use crate::shared::{Held, Shared, discard};
 use std::fmt;
@@ -9,9 +10,9 @@ use std::thread;
 
 /// A connection for as long as this lives; dropped, from any thread, it goes to the one that has waited longest.
 ///
-/// A connection is not given to others if the manager finds it broken, if it was [marked](Self::mark_dirty) dirty, or if its
-/// lease is dropped by a panic, which may have left it in the midst of anything. What is shared is given back in any case
-/// but the first.
+/// A connection is not given to others if the manager finds it [broken](Manager::is_broken) or cannot
+/// [recycle](Manager::recycle) it, if it was [marked](Self::mark_dirty) dirty, or if its lease is dropped by a panic, which
+/// may have left it in the midst of anything. What is shared is given back unless it is broken or marked.
 pub struct Lease<M: Manager> {
     shared: Arc<Shared<M>>,
     /// There until this is dropped or detached.
@@ -43,6 +44,41 @@ impl<M: Manager> Lease<M> {
         connection
     }
 
+    #[inline]
+    fn end(&self, connection: &mut M::Connection) -> End {
+        let is_broken = AssertUnwindSafe(|| self.shared.manager.is_broken(connection));
+        if catch_unwind(is_broken).unwrap_or(true) {
+            End::Broken
+        } else if self.is_dirty || (thread::panicking() && !self.shared.is_shared()) {
+            End::Dirty
+        } else {
+            End::Whole
+        }
+    }
+
+    #[inline]
+    fn recycle(&self, connection: &mut M::Connection) -> Result<(), Cause> {
+        match catch_unwind(AssertUnwindSafe(|| self.shared.manager.recycle(connection))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Arc::new(error)),
+            Err(_) => Err(Arc::new(Failure::Panicked { what: "recycle" })),
+        }
+    }
+
+    /// Gives it back whole.
+    #[inline]
+    fn put(&self, held: Option<Held<M::Connection>>) {
+        let shared = &self.shared;
+        let now = shared.now_if_timed().unwrap_or(0);
+        let mut core = shared.lock();
+        if let Err(held) = core.put_fast(self.slot, held, self.taken, now) {
+            let mut fx = Default::default();
+            core.put(self.slot, held, End::Whole, self.taken, now, &mut fx);
+            drop(core);
+            shared.perform(fx);
+        }
+    }
+
     fn give_back(&self, end: End) {
         let now = self.shared.now();
         self.shared.step(|core, fx| core.put(self.slot, None, end, self.taken, now, fx));
@@ -52,34 +88,23 @@ impl<M: Manager> Lease<M> {
 impl<M: Manager> Drop for Lease<M> {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        let shared = &self.shared;
-        let is_broken = AssertUnwindSafe(|| shared.manager.is_broken(&mut connection));
-        let end = if catch_unwind(is_broken).unwrap_or(true) {
-            End::Broken
-        } else if self.is_dirty || (thread::panicking() && !shared.is_shared()) {
-            End::Dirty
-        } else {
-            End::Whole
-        };
+        let end = self.end(&mut connection);
         if end != End::Whole {
             discard(connection);
             self.give_back(end);
             return;
         }
+        let shared = &self.shared;
         // A twin has served its turn; the slot has the connection.
-        let held = if shared.is_shared() {
+        if shared.is_shared() {
             discard(connection);
-            None
+            self.put(None);
+        } else if let Err(cause) = self.recycle(&mut connection) {
+            discard(connection);
+            let now = shared.now();
+            shared.step(|core, fx| core.unfit(self.slot, cause, self.taken, now, fx));
         } else {
-            Some(Held::Own(connection))
-        };
-        let now = shared.now_if_timed().unwrap_or(0);
-        let mut core = shared.lock();
-        if let Err(held) = core.put_fast(self.slot, held, self.taken, now) {
-            let mut fx = Default::default();
-            core.put(self.slot, held, end, self.taken, now, &mut fx);
-            drop(core);
-            shared.perform(fx);
+            self.put(Some(Held::Own(connection)));
         }
     }
 }

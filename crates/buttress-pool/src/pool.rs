@@ -142,7 +142,7 @@ impl<M: Manager> Pool<M> {
         Stats::new(&view, now, |what| self.shared.times(what))
     }
 
-    /// Why the last connect or check failed that did, and how long ago.
+    /// Why the last connect, check or recycle failed that did, and how long ago.
     #[must_use]
     pub fn last_error(&self) -> Option<(Duration, Cause)> {
         let (at, cause) = self.shared.lock().last_error()?;

@@ -85,7 +85,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.closed
     }
 
-    /// The last connect or check that failed.
+    /// Why something failed last.
     pub(crate) fn last_error(&self) -> Option<(Nanos, E)> {
         self.last_error.clone()
     }

@@ -14,7 +14,7 @@ pub enum Close {
     Dirty,
     /// Its lease was detached: it lives on, outside the pool.
     Detached,
-    /// It failed a check.
+    /// It failed a check, or could not be made ready for its next user.
     Unfit,
     /// The check of it was cancelled, so nobody knows what it would have answered.
     Cancelled,

@@ -9,8 +9,9 @@ pub(crate) enum End {
     Whole,
     /// The connection is dead, and others may be.
     Broken,
-    /// This one cannot be used again; that says nothing about others.
+    /// This one cannot be used again; that says nothing about others. So says its user, or its manager.
     Dirty,
+    Unfit,
     Detached,
 }
 
@@ -56,10 +57,17 @@ impl<H: Lend, E: Clone> Core<H, E> {
                 self.accuse(now, fx);
             }
             End::Dirty => self.slots.doom(index, Close::Dirty),
+            End::Unfit => self.slots.doom(index, Close::Unfit),
             End::Detached => self.slots.doom(index, Close::Detached),
         }
         self.place(index, fx);
         self.settle(fx);
+    }
+
+    /// Takes back the lease of a connection that could not be made ready for the next one.
+    pub(crate) fn unfit(&mut self, index: u32, cause: E, taken: Nanos, now: Nanos, fx: &mut Fx<H, E>) {
+        self.remember(cause, now, fx);
+        self.put(index, None, End::Unfit, taken, now, fx);
     }
 
     #[inline(always)]

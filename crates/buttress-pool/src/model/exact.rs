@@ -29,6 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => Just(None),
         2 => Just(Some(Close::Broken)),
         1 => Just(Some(Close::Dirty)),
+        1 => Just(Some(Close::Unfit)),
         1 => Just(Some(Close::Detached)),
     ];
     let limit =
@@ -222,7 +223,7 @@ impl Pair {
             }
             Op::Put { which, end } => {
                 let Some((slot, conn)) = pick(&mut self.leases, which) else { return };
-                let id = conn.id;
+                let (id, cause) = (conn.id, self.cause());
                 let core = &mut self.core;
                 match end {
                     None => {
@@ -232,6 +233,10 @@ impl Pair {
                     }
                     Some(Close::Broken) => core.put(slot, None, End::Broken, now, now, &mut fx),
                     Some(Close::Dirty) => core.put(slot, None, End::Dirty, now, now, &mut fx),
+                    Some(Close::Unfit) => {
+                        core.unfit(slot, cause, now, now, &mut fx);
+                        self.naive.last_error = Some((now, cause));
+                    }
                     Some(_) => core.put(slot, None, End::Detached, now, now, &mut fx),
                 }
                 self.naive.put(id, end, now);
@@ -311,6 +316,7 @@ impl Pair {
 
     fn compare(&mut self) {
         self.core.audit();
+        assert_eq!(self.core.last_error(), self.naive.last_error);
         let (view, naive) = (self.core.view(self.now), &mut self.naive);
         let expected = View {
             limits: naive.size(),

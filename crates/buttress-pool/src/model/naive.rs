@@ -56,7 +56,7 @@ pub(super) struct Naive {
     outage: Option<Outage>,
     demand: bool,
     suspect_before: Nanos,
-    last_error: Option<(Nanos, u32)>,
+    pub(super) last_error: Option<(Nanos, u32)>,
     closed: bool,
     pub(super) counts: Counts,
     /// Since the last step: what is told, who was woken, and which connections are closed by the pool.

@@ -78,6 +78,36 @@ async fn what_is_dirty_or_detached_or_dropped_by_a_panic_is_for_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_recycled_is_closed_and_nothing_else_is_suspect() {
+    for (does, cause) in [(Does::Fails, "connection refused"), (Does::Panics, "the recycle panicked")] {
+        let server = Server::new();
+        let pool = server.pool(size(2, 2)).await;
+        let lease = pool.get().await.unwrap();
+        sleep(ms(1)).await;
+        server.set(|world| world.recycle = does);
+        drop(lease);
+        let stats = pool.stats();
+        assert_eq!((stats.closed(Close::Unfit), stats.checking, stats.idle), (1, 0, 1), "{does:?}");
+        assert_eq!(pool.last_error().unwrap().1.to_string(), cause);
+        assert_eq!(server.see(|world| (world.recycles, world.checks)), (1, 0));
+        sleep(ms(5)).await;
+        assert_eq!(pool.stats().idle, 2, "and replaced");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_broken_or_dirty_is_not_recycled() {
+    let server = Server::new();
+    let pool = server.pool(size(0, 2)).await;
+    pool.get().await.unwrap().mark_dirty();
+    pool.get().await.unwrap().is_broken = true;
+    drop(pool.get().await.unwrap().detach());
+    assert_eq!(server.see(|world| world.recycles), 0);
+    drop(pool.get().await.unwrap());
+    assert_eq!(server.see(|world| world.recycles), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pool_that_nobody_has_any_more_closes_its_connections() {
     let server = Server::new();
     let pool = server.pool(size(4, 4)).await;

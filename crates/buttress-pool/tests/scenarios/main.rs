@@ -33,6 +33,8 @@ struct World {
     connect_time: Duration,
     check: Does,
     check_time: Duration,
+    recycle: Does,
+    recycles: u32,
     /// What the next connects do instead.
     script: Vec<Does>,
     connects: u32,
@@ -82,6 +84,8 @@ impl Server {
             connect_time: Duration::from_millis(1),
             check: Does::Works,
             check_time: Duration::from_millis(1),
+            recycle: Does::Works,
+            recycles: 0,
             script: vec![],
             connects: 0,
             made: 0,
@@ -164,6 +168,19 @@ impl Manager for Server {
 
     fn is_broken(&self, conn: &mut Conn) -> bool {
         conn.is_broken
+    }
+
+    fn recycle(&self, _: &mut Conn) -> Result<(), Refused> {
+        let does = {
+            let mut world = self.0.lock();
+            world.recycles += 1;
+            world.recycle
+        };
+        match does {
+            Does::Works => Ok(()),
+            Does::Fails => Err(Refused),
+            _ => panic!("as the script says"),
+        }
     }
 }
 
