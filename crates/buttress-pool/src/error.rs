@@ -29,7 +29,9 @@ pub enum Error {
         /// How many.
         waiters: u32,
     },
-    /// Connects fail and no connection is left. Come back when the next one has been tried.
+    /// Connects fail and no connection is left. Come back when the next one has been tried. The one who asks first after a
+    /// time in which nobody did is not refused so: the next one is tried for it, and it waits, as do those who come
+    /// meanwhile.
     Down {
         /// Since when.
         since: Instant,

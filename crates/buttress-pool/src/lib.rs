@@ -7,7 +7,8 @@
 //! - **Nobody waits for a connect** while a connection that comes back would do. Connects run apart, at most
 //!   [`Config::connects`] at a time, each with a deadline, and a panic in one costs nothing but that one.
 //! - **What is down is said at once.** While connects fail and no connection is left, a get is refused within microseconds
-//!   with the cause; one connect at a time tries again, and the server is found within an eighth of its outage.
+//!   with the cause; one connect at a time tries again, and the server is found within an eighth of its outage. Who asks
+//!   after nobody has for longer than that is not told old news: its get tries again, and waits.
 //! - **What is dead is found once.** Where a connection turns out to be dead, all that were last proved before that are
 //!   checked at once, in the background: no get meets one after the other.
 //! - **What is old is replaced before it goes**, and what is idle is kept alive, but not for ever.

@@ -27,11 +27,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         if now >= self.queue.first_end {
             self.end_overdue(now, fx);
         }
-        if self.wants_probe() && self.gate.shut().is_some_and(|shut| shut.until <= now) {
-            let probe = self.gate.probe();
-            self.start_probe = Some(probe);
-            self.start(fx);
-        }
+        self.probe(now, fx);
         if now >= self.next_upkeep {
             self.upkeep(now, fx);
         }
@@ -193,16 +189,38 @@ impl<H: Lend, E: Clone> Core<H, E> {
         }
     }
 
+    /// Starts a probe if one is wanted and due.
+    pub(super) fn probe(&mut self, now: Nanos, fx: &mut Fx<H, E>) {
+        if self.wants_probe() && self.is_probe_due(now) {
+            self.start_probe = Some(self.gate.probe());
+            self.start(fx);
+        }
+    }
+
     /// Whether a probe would be made now if it were due.
     pub(super) fn wants_probe(&self) -> bool {
-        let size = self.rules.size;
+        self.may_probe()
+            && (self.gate.demand
+                || !self.queue.is_empty()
+                || self.slots.alive() + self.connecting < self.rules.size.min())
+    }
+
+    /// Whether the outage may be over without anybody knowing: the next probe is due, and nobody has asked for it. So the
+    /// one who asks now waits for it, and so does who comes meanwhile, rather than being told what was true long ago.
+    /// Where somebody has asked, what is known is as old as the last pause, and the driver is about to probe.
+    pub(super) fn is_quiet(&self, now: Nanos) -> bool {
+        self.is_probe_due(now) && self.may_probe() && !self.wants_probe()
+    }
+
+    fn is_probe_due(&self, now: Nanos) -> bool {
+        self.gate.shut().is_some_and(|shut| shut.until <= now)
+    }
+
+    fn may_probe(&self) -> bool {
         !self.closed
             && !self.gate.probing
             && self.connecting < self.rules.connects
-            && self.slots.live + self.connecting < size.max()
-            && (self.gate.demand
-                || !self.queue.is_empty()
-                || self.slots.alive() + self.connecting < size.min())
+            && self.slots.live + self.connecting < self.rules.size.max()
     }
 
     fn end_overdue(&mut self, now: Nanos, fx: &mut Fx<H, E>) {

@@ -221,7 +221,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         if self.closed {
             return Got::Refused(self.refuse_closed());
         }
-        if self.slots.alive() == 0 {
+        if self.slots.alive() == 0 && (until <= now || (self.queue.is_empty() && !self.is_quiet(now))) {
             if let Some(down) = self.down() {
                 // Once for all who are refused until the next probe.
                 fx.kick |= !self.gate.demand;
@@ -238,6 +238,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
             return Got::Refused(self.time_out(ticket, now));
         }
         let id = self.wait(ticket, waker, fx);
+        self.probe(now, fx);
         self.settle(fx);
         Got::Waiting(id)
     }

@@ -47,7 +47,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         if let Some(slot) = self.slots.lease() {
             return Got::Granted(self.hand(slot, ticket, now, by));
         }
-        if self.slots.alive() == 0 && self.connecting == 0 {
+        if self.slots.alive() == 0 && self.connecting == 0 && !self.is_quiet(now) {
             if let Some(down) = self.down() {
                 self.gate.demand = true;
                 fx.kick = true;
@@ -56,6 +56,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
             }
         }
         let id = self.wait(ticket, waker, fx);
+        self.probe(now, fx);
         self.settle(fx);
         Got::Waiting(id)
     }

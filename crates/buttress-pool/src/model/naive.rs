@@ -174,7 +174,8 @@ impl Naive {
             self.counts.refused_closed += 1;
             return Reply::Refused(Why::Closed);
         }
-        if self.alive() == 0 {
+        let can_wait = until > now && (self.waiters() > 0 || self.is_quiet(now));
+        if self.alive() == 0 && !can_wait {
             if let Some(why) = self.why_down() {
                 return Reply::Refused(why);
             }
@@ -187,6 +188,7 @@ impl Naive {
             return Reply::Refused(self.why_timeout(&waiting, now));
         }
         self.waiting.push(waiting);
+        self.probe(now);
         self.settle();
         Reply::Wait
     }
@@ -246,13 +248,14 @@ impl Naive {
         if let Some(conn) = self.idle.pop() {
             return self.grant(&waiting, conn, now);
         }
-        if self.alive() + self.connecting() == 0 {
+        if self.alive() + self.connecting() == 0 && !self.is_quiet(now) {
             if let Some(why) = self.why_down() {
                 return Reply::Refused(why);
             }
         }
         self.waiting.push(waiting);
         self.waiting.sort_by_key(|waiting| waiting.number);
+        self.probe(now);
         self.settle();
         Reply::Wait
     }
@@ -360,19 +363,35 @@ impl Naive {
             assert_eq!(waiters, self.waiters());
             self.decide(at, Reply::Refused(why));
         }
+        self.probe(now);
+        self.settle();
+    }
+
+    fn has_room_for_a_probe(&self) -> bool {
+        self.connecting() < self.config.connects.get()
+            && self.live() + self.connecting() < self.config.size.max()
+    }
+
+    /// The driver has no reason to probe, and could.
+    fn is_quiet(&self, now: Nanos) -> bool {
+        let Some(outage) = &self.outage else { return false };
+        let is_below = self.alive() + self.connecting() < self.config.size.min();
+        let is_asked = self.demand || self.waiters() > 0 || is_below;
+        outage.until <= now && outage.probe.is_none() && !is_asked && self.has_room_for_a_probe()
+    }
+
+    fn probe(&mut self, now: Nanos) {
+        let has_room = self.has_room_for_a_probe();
         let wanted =
             self.demand || self.waiters() > 0 || self.alive() + self.connecting() < self.config.size.min();
-        let room = self.connecting() < self.config.connects.get()
-            && self.live() + self.connecting() < self.config.size.max();
         if let Some(outage) = &mut self.outage {
-            if outage.until <= now && outage.probe.is_none() && wanted && room && !self.closed {
+            if outage.until <= now && outage.probe.is_none() && wanted && has_room && !self.closed {
                 self.last_start += 1;
                 self.starts.push(self.last_start);
                 outage.probe = Some(self.last_start);
                 self.demand = false;
             }
         }
-        self.settle();
     }
 
     pub(super) fn resize(&mut self, size: crate::Size) {

@@ -48,6 +48,64 @@ async fn an_outage_costs_few_connects_and_its_end_is_found_within_an_eighth_of_i
     }
 }
 
+/// A pool without a minimum, whose server has failed, and that nobody has asked for long.
+async fn quiet(server: &Server) -> Pool<Server> {
+    server.set(|world| world.connect = Does::Fails);
+    let pool = Pool::new("test", size(0, 4), server.clone());
+    assert!(pool.get().await.is_err());
+    sleep(ms(60_000)).await;
+    assert_eq!(pool.stats().connects, 2, "one for who asked, one since it was refused");
+    pool
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_after_a_quiet_outage_finds_out_that_it_is_over() {
+    let server = Server::new();
+    let pool = quiet(&server).await;
+    server.set(|world| (world.connect, world.connect_time) = (Does::Works, ms(20)));
+    let gets: Vec<_> = (0..3).map(|_| tokio::spawn(timed(pool.get()))).collect();
+    for get in gets {
+        let (lease, took) = get.await.unwrap();
+        assert!(lease.is_ok() && took <= ms(41), "{lease:?} after {took:?}");
+    }
+    assert_eq!(pool.stats().refused_down, 1, "the one when it began");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_after_a_quiet_outage_finds_out_that_it_goes_on() {
+    let server = Server::new();
+    let pool = quiet(&server).await;
+    server.set(|world| (world.connect, world.connect_time) = (Does::Panics, ms(20)));
+    let (error, took) = timed(pool.get()).await;
+    let error = error.unwrap_err();
+    assert_eq!((error.source().unwrap().to_string(), took.as_millis()), ("the connect panicked".into(), 20));
+    assert!(matches!(error, Error::Down { retry_after, .. } if retry_after >= ms(4_000)), "{error:?}");
+    let (error, took) = timed(pool.get()).await;
+    assert!(matches!(error, Err(Error::Down { .. })) && took.is_zero(), "{error:?} after {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_a_black_hole_after_a_quiet_outage_waits_no_longer_than_its_limit_and_others_not_at_all() {
+    let server = Server::new();
+    let pool = quiet(&server).await;
+    server.set(|world| world.connect = Does::Hangs);
+    let patient = tokio::spawn(timed(pool.get_within(ms(60_000))));
+    let (error, took) = timed(pool.get_within(ms(100))).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }) && error.source().is_some(), "{error:?}");
+    assert!(took >= ms(100) && took <= ms(105), "{took:?}");
+    let (error, took) = patient.await.unwrap();
+    assert!(matches!(error, Err(Error::Down { .. })), "{error:?}");
+    assert!(took >= ms(5_000) && took <= ms(5_005), "{took:?}");
+    // From now on somebody asks all the time: who probes is the driver.
+    for _ in 0..20_000 {
+        let (error, took) = timed(pool.get()).await;
+        assert!(matches!(error, Err(Error::Down { .. })) && took.is_zero(), "{error:?} after {took:?}");
+        sleep(ms(1)).await;
+    }
+    assert_eq!(server.see(|world| world.most_running), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_at_its_limit_is_no_outage_while_leases_are_out() {
     let server = Server::new();
