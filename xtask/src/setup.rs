@@ -10,15 +10,16 @@ pub(crate) const COMMAND: Command = Command {
     about: "Installs what the tests need, and nothing that is there already",
     details: "
 Without a word it sees to what `cargo xtask test` needs; with the name of another command, to what that one
-needs too. What is missing is installed through the system's package manager (apt-get, dnf, pacman, apk or
-brew) if that is possible without a password; otherwise it prints the command and fails. It says what it does.",
+needs. What is missing is installed through the system's package manager (apt-get, dnf, pacman, apk or
+brew) if that is possible without a password; otherwise it prints the command and fails. It says what it does.
+Some systems start a server when they install it: the tests use none of those, but private ones.",
     run: command,
 };
 
 /// A program that is not built from this repository.
 struct Tool {
     name: &'static str,
-    /// Which commands need it; what `test` needs, all others need to build.
+    /// Which commands need it; what is needed to `build`, all need.
     needed_by: &'static [&'static str],
     what_for: &'static str,
     /// Any of these shows that it is there.
@@ -35,14 +36,49 @@ struct Packages {
     brew: &'static str,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         name: "a C compiler",
-        needed_by: &["test"],
+        needed_by: &["build"],
         what_for: "the examples bring SQLite along as source",
         found_by: &[&["cc", "--version"], &["gcc", "--version"], &["clang", "--version"]],
         // With brew it is part of Apple's tools: `xcode-select --install`.
         packages: Packages { apt: "gcc libc6-dev", dnf: "gcc", pacman: "gcc", apk: "gcc musl-dev", brew: "" },
+    },
+    Tool {
+        name: "redis-server",
+        needed_by: &["test"],
+        what_for: "the pool's tests kill it and start it again",
+        found_by: &[&["redis-server", "--version"], &["valkey-server", "--version"]],
+        packages: Packages {
+            apt: "redis-server",
+            dnf: "valkey",
+            pacman: "valkey",
+            apk: "valkey",
+            brew: "redis",
+        },
+    },
+    Tool {
+        name: "PostgreSQL",
+        needed_by: &["test"],
+        what_for: "the pool's tests kill it and start it again",
+        // Mostly not on the path; the tests look in the same places.
+        found_by: &[
+            &["sh", "-c", "command -v postgres && command -v initdb"],
+            &["sh", "-c", "ls \"$(pg_config --bindir)/initdb\""],
+            &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"],
+            &["sh", "-c", "ls /usr/libexec/postgresql*/initdb"],
+            &["sh", "-c", "ls /usr/pgsql-*/bin/initdb"],
+            &["sh", "-c", "ls /opt/homebrew/opt/postgresql*/bin/initdb"],
+            &["sh", "-c", "ls /usr/local/opt/postgresql*/bin/initdb"],
+        ],
+        packages: Packages {
+            apt: "postgresql",
+            dnf: "postgresql-server",
+            pacman: "postgresql",
+            apk: "postgresql",
+            brew: "postgresql",
+        },
     },
     Tool {
         name: "valgrind",
@@ -177,7 +213,7 @@ pub(crate) fn require(command: &str, name: &str) -> Outcome {
 }
 
 fn needed(command: &str) -> impl Iterator<Item = &'static Tool> {
-    let is_needed = move |tool: &&Tool| ["test", command].iter().any(|by| tool.needed_by.contains(by));
+    let is_needed = move |tool: &&Tool| ["build", command].iter().any(|by| tool.needed_by.contains(by));
     TOOLS.iter().filter(move |tool| command == "all" || is_needed(tool))
 }
 
@@ -253,7 +289,7 @@ mod tests {
     #[test]
     fn tests_need_less_than_everything() {
         let names = |command| needed(command).map(|tool| tool.name).collect::<Vec<_>>();
-        assert_eq!(names("test"), ["a C compiler"]);
+        assert_eq!(names("test"), ["a C compiler", "redis-server", "PostgreSQL"]);
         assert_eq!(names("compare"), ["a C compiler", "valgrind", "nginx", "wrk"]);
         assert_eq!(names("conformance"), ["a C compiler", "node", "npm", "nginx"]);
         assert_eq!(names("all").len(), TOOLS.len());
@@ -262,7 +298,7 @@ mod tests {
     #[test]
     fn command_lines_are_what_one_would_type() {
         let lines = MANAGERS
-            .map(|manager| manager.command_line(manager.install, (manager.package)(&TOOLS[1].packages)));
+            .map(|manager| manager.command_line(manager.install, (manager.package)(&TOOLS[3].packages)));
         assert_eq!(lines[0], "apt-get install --yes --no-install-recommends valgrind");
         assert_eq!(lines[3], "apk add valgrind");
     }
