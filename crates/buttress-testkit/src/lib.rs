@@ -10,6 +10,7 @@
 //! | [`waker`] | how often a waker was woken |
 //! | [`guarded`] | what is dropped under a lock |
 //! | [`specimens`] | layers that are broken on purpose, so that every law is seen to fail once |
+//! | [`servers`] | real servers that are killed, stopped and started again |
 //!
 //! # Examples
 //!
@@ -25,6 +26,8 @@ pub mod alloc;
 pub mod guarded;
 pub mod laws;
 pub mod scripted;
+#[cfg(unix)]
+pub mod servers;
 pub mod specimens;
 pub mod time;
 pub mod waker;
