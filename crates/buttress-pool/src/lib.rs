@@ -69,6 +69,8 @@ pub use error::{Cause, Error};
 pub use event::Event;
 pub use lease::Lease;
 pub use manager::Manager;
+#[cfg(feature = "sqlite")]
+pub use managers::sqlite;
 #[cfg(feature = "bb8")]
 pub use managers::{Bb8, Bb8Error};
 pub use pool::{Pool, Unreturned};

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "bb8")]
 mod bb8;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 #[cfg(feature = "bb8")]
 pub use self::bb8::{Bb8, Bb8Error};
