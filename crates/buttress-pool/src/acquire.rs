@@ -4,6 +4,7 @@ use crate::error::{Cause, Error, Failure};
 use crate::lease::Lease;
 use crate::manager::Manager;
 use crate::shared::{Shared, discard, guarded};
+use parking_lot::Mutex;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-type Check<C> = Pin<Box<dyn Future<Output = (C, Result<(), Cause>)> + Send>>;
+/// The mutex only makes it `Sync`, which services of many servers have to be.
+type Check<C> = Mutex<Pin<Box<dyn Future<Output = (C, Result<(), Cause>)> + Send>>>;
 
 /// Waits for a connection; made by [`Pool::get`](crate::Pool::get). The time to wait begins with the first poll.
 ///
@@ -30,9 +32,17 @@ pub struct Acquire<M: Manager> {
 }
 
 enum State<C> {
-    New,
+    /// Has not asked yet, with a place in the queue or without.
+    New {
+        is_placed: bool,
+    },
     Waiting(u32),
-    Proving { slot: u32, ticket: Ticket, began: u64, check: Check<C> },
+    Proving {
+        slot: u32,
+        ticket: Ticket,
+        began: u64,
+        check: Check<C>,
+    },
     Done,
 }
 
@@ -45,7 +55,18 @@ enum Next<M: Manager> {
 
 impl<M: Manager> Acquire<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, limit: Duration, by: &'static Location<'static>) -> Self {
-        Self { shared: Some(shared), limit, by, state: State::New }
+        Self { shared: Some(shared), limit, by, state: State::New { is_placed: false } }
+    }
+
+    /// One that will not be refused because too many wait, if there is a place for it.
+    pub(crate) fn placed(
+        shared: &Arc<Shared<M>>,
+        limit: Duration,
+        by: &'static Location<'static>,
+    ) -> Option<Self> {
+        let shared = Arc::clone(shared);
+        let is_placed = shared.lock().take_place();
+        is_placed.then(|| Self { shared: Some(shared), limit, by, state: State::New { is_placed: true } })
     }
 
     #[inline]
@@ -54,7 +75,7 @@ impl<M: Manager> Acquire<M> {
     }
 
     #[inline]
-    fn begin(&mut self, cx: &mut Context<'_>) -> Next<M> {
+    fn begin(&mut self, is_placed: bool, cx: &mut Context<'_>) -> Next<M> {
         let shared = self.shared();
         let fast_now = shared.now_if_timed();
         let (now, until) = match fast_now {
@@ -65,21 +86,26 @@ impl<M: Manager> Acquire<M> {
         let by = self.by;
         let mut core = shared.lock();
         if let Some(granted) = core.get_fast(now, until, by) {
+            if is_placed {
+                core.leave_place();
+            }
             drop(core);
             return self.granted(granted, now);
         }
         drop(core);
-        self.enqueue(cx)
+        self.enqueue(is_placed, cx)
     }
 
     #[cold]
-    fn enqueue(&mut self, cx: &mut Context<'_>) -> Next<M> {
+    fn enqueue(&mut self, is_placed: bool, cx: &mut Context<'_>) -> Next<M> {
+        // The place is spent, whatever comes of it.
+        self.state = State::Done;
         let (shared, by) = (self.shared(), self.by);
         driver::start(shared);
         let now = shared.now();
         let until = now.saturating_add(nanos(self.limit));
         // A connection may have come since the last look.
-        let got = shared.step(|core, fx| core.get(now, until, by, cx.waker(), fx));
+        let got = shared.step(|core, fx| core.get(is_placed, now, until, by, cx.waker(), fx));
         self.got(got, now)
     }
 
@@ -127,10 +153,10 @@ impl<M: Manager> Acquire<M> {
         let limit = shared.config.check_timeout.min(Duration::from_nanos(ticket.until.saturating_sub(now)));
         self.shared = Some(shared);
         let Some(mut connection) = connection else { return self.unusable(slot, now, check) };
-        let check = Box::pin(async move {
+        let check = Mutex::new(Box::pin(async move {
             let result = guarded("check", limit, || manager.check(&mut connection)).await;
             (connection, result)
-        });
+        }) as _);
         self.state = State::Proving { slot, ticket, began: now, check };
         Next::Check
     }
@@ -147,7 +173,7 @@ impl<M: Manager> Acquire<M> {
         let State::Proving { slot, ticket, began, check } = &mut self.state else {
             unreachable!("only polled where it checks")
         };
-        let (connection, result) = ready!(check.as_mut().poll(cx));
+        let (connection, result) = ready!(check.get_mut().as_mut().poll(cx));
         let (slot, ticket, began) = (*slot, *ticket, *began);
         self.state = State::Done;
         let (shared, by) = (self.shared(), self.by);
@@ -176,7 +202,7 @@ impl<M: Manager> Future for Acquire<M> {
         let this = &mut *self;
         loop {
             let next = match this.state {
-                State::New => this.begin(cx),
+                State::New { is_placed } => this.begin(is_placed, cx),
                 State::Waiting(id) => {
                     let (shared, by) = (this.shared(), this.by);
                     let now = shared.now();
@@ -202,7 +228,8 @@ impl<M: Manager> Drop for Acquire<M> {
     fn drop(&mut self) {
         let Some(shared) = self.shared.take() else { return };
         match std::mem::replace(&mut self.state, State::Done) {
-            State::New | State::Done => {}
+            State::New { is_placed: false } | State::Done => {}
+            State::New { is_placed: true } => shared.lock().leave_place(),
             State::Waiting(id) => shared.step(|core, fx| core.leave(id, fx)),
             State::Proving { slot, check, .. } => {
                 discard(check);
@@ -215,7 +242,7 @@ impl<M: Manager> Drop for Acquire<M> {
 impl<M: Manager> fmt::Debug for Acquire<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::New => "new",
+            State::New { .. } => "new",
             State::Waiting(_) => "waiting",
             State::Proving { .. } => "checking",
             State::Done => "done",

@@ -1,5 +1,6 @@
+use crate::KIND;
 use crate::core::{Nanos, Why};
-use buttress_core::Reason;
+use buttress_core::{Name, Reason, Rejected};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +58,15 @@ impl Error {
                 cause,
             },
             Why::Closed => Self::Closed,
+        }
+    }
+
+    /// What a layer says of it. The cause stays with the pool: a refusal is small, and knows no type of a manager's.
+    pub(crate) fn rejected(&self, name: Name) -> Rejected {
+        let rejected = Rejected::new(KIND, name, self.reason());
+        match *self {
+            Self::Down { retry_after, .. } => rejected.after(retry_after),
+            _ => rejected,
         }
     }
 

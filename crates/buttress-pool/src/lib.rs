@@ -1,6 +1,7 @@
 //! A pool of connections that survives what servers do: die, hang, and come back.
 //!
-//! [`Pool`] lends connections that a [`Manager`] makes. A [`Lease`] ends when it is dropped, wherever that is.
+//! [`Pool`] lends connections that a [`Manager`] makes. A [`Lease`] ends when it is dropped, wherever that is. [`PoolLayer`]
+//! puts a pool before a tower service, whose every call has a lease.
 //!
 //! - **Nobody overtakes.** A connection that comes back goes to the one that has waited longest, in the same step. A wait
 //!   has no timer of its own and allocates nothing.
@@ -12,6 +13,9 @@
 //! - **What is dead is found once.** Where a connection turns out to be dead, all that were last proved before that are
 //!   checked at once, in the background: no get meets one after the other.
 //! - **What is old is replaced before it goes**, and what is idle is kept alive, but not for ever.
+//!
+//! The layer *defers*: readiness is a place in the queue and the inner service's own; the connection is taken in the response
+//! future, where the readied instance waits for it (`S: Clone`). Nothing needs to be `Send`.
 //!
 //! # Examples
 //!
@@ -45,6 +49,34 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Before a service:
+//!
+//! ```
+//! use buttress_pool::{Config, Lease, Manager, Pool, PoolLayer};
+//! use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # struct Lines;
+//! # impl Manager for Lines {
+//! #     type Connection = Vec<String>;
+//! #     type Error = std::convert::Infallible;
+//! #     async fn connect(&self) -> Result<Vec<String>, Self::Error> { Ok(Vec::new()) }
+//! #     async fn check(&self, _: &mut Vec<String>) -> Result<(), Self::Error> { Ok(()) }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let pool = Pool::new("lines", Config::default(), Lines);
+//! let mut says = ServiceBuilder::new()
+//!     .layer(PoolLayer::new(&pool))
+//!     .service(service_fn(|(mut line, text): (Lease<Lines>, String)| async move {
+//!         line.push(text);
+//!         Ok::<_, BoxError>(line.len())
+//!     }));
+//! assert_eq!(says.ready().await?.call("hello".to_owned()).await?, 1);
+//! assert_eq!(pool.stats().served, 1);
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquire;
@@ -53,12 +85,15 @@ mod core;
 mod driver;
 mod error;
 mod event;
+pub mod future;
+mod layer;
 mod lease;
 mod manager;
 mod managers;
 #[cfg(test)]
 mod model;
 mod pool;
+mod service;
 mod shared;
 mod stats;
 
@@ -67,6 +102,7 @@ pub use config::{Config, InvalidSize, Size};
 pub use core::Close;
 pub use error::{Cause, Error};
 pub use event::Event;
+pub use layer::PoolLayer;
 pub use lease::Lease;
 pub use manager::Manager;
 #[cfg(feature = "sqlite")]
@@ -74,6 +110,7 @@ pub use managers::sqlite;
 #[cfg(feature = "bb8")]
 pub use managers::{Bb8, Bb8Error};
 pub use pool::{Pool, Unreturned};
+pub use service::Pooled;
 pub use stats::Stats;
 
 /// What refusals and metrics call it.

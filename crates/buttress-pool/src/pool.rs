@@ -3,13 +3,13 @@ use crate::acquire::Acquire;
 use crate::config::{Config, Size};
 use crate::core::Core;
 use crate::driver;
-use crate::error::{Cause, Chain};
+use crate::error::{Cause, Chain, Error};
 use crate::event::Event;
 use crate::lease::Lease;
 use crate::manager::Manager;
 use crate::shared::{Shared, Twin};
 use crate::stats::Stats;
-use buttress_core::{Inspect, Name, Observe, Sink};
+use buttress_core::{Inspect, Name, Observe, Rejected, Sink};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::panic::Location;
@@ -66,7 +66,7 @@ impl<M: Manager> Pool<M> {
     ///
     /// # Errors
     ///
-    /// See [`Error`](crate::Error). Whoever tries again after [`Down`](crate::Error::Down) should wait a while: it is told
+    /// See [`Error`]. Whoever tries again after [`Down`](Error::Down) should wait a while: it is told
     /// within microseconds.
     #[inline]
     #[track_caller]
@@ -79,6 +79,19 @@ impl<M: Manager> Pool<M> {
     #[track_caller]
     pub fn get_within(&self, limit: Duration) -> Acquire<M> {
         Acquire::new(Arc::clone(&self.shared), limit, Location::caller())
+    }
+
+    /// A get with a place in the queue, if there is one.
+    #[inline]
+    pub(crate) fn placed(&self, by: &'static Location<'static>) -> Option<Acquire<M>> {
+        Acquire::placed(&self.shared, self.shared.config.acquire_timeout, by)
+    }
+
+    /// Refuses one that found no place.
+    #[cold]
+    pub(crate) fn turn_away(&self) -> Rejected {
+        let why = self.shared.lock().turn_away();
+        Error::new(why, self.shared.base(), 0).rejected(self.shared.name)
     }
 
     /// A connection, if one can be had at once. It is not checked, whenever it was last used.

@@ -39,6 +39,9 @@ pub struct Stats {
     pub checking: u32,
     /// How many wait.
     pub waiters: u32,
+    /// Places in the queue that are kept for who has not asked yet: services of a [`PoolLayer`](crate::PoolLayer) that are
+    /// ready, or getting so, and calls that were not polled.
+    pub places: u32,
     /// How long the one has waited that has waited longest.
     pub oldest_wait: Option<Duration>,
     /// For how long connects have failed, if the last one did.
@@ -91,6 +94,7 @@ impl Stats {
             connecting: view.connecting,
             checking: view.checking,
             waiters: view.waiters,
+            places: view.places,
             oldest_wait: view.oldest.map(Duration::from_nanos),
             down_for: view.down.map(|(since, _)| Duration::from_nanos(now.saturating_sub(since))),
             gets: counts.gets,
@@ -143,6 +147,7 @@ impl Stats {
         sink.gauge(&metrics::CONNECTING, &[], self.connecting.into());
         sink.gauge(&metrics::CHECKING, &[], self.checking.into());
         sink.gauge(&metrics::WAITERS, &[], self.waiters.into());
+        sink.gauge(&metrics::PLACES, &[], self.places.into());
         let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
         sink.gauge(&metrics::OLDEST, &[], seconds(self.oldest_wait));
         sink.gauge(&metrics::DOWN, &[], seconds(self.down_for));
@@ -192,6 +197,7 @@ mod metrics {
     pub(super) const CONNECTING: Metric = count("connecting", "connects that run or are about to");
     pub(super) const CHECKING: Metric = count("checking", "connections that are checked in the background");
     pub(super) const WAITERS: Metric = count("waiters", "callers that wait for a connection");
+    pub(super) const PLACES: Metric = count("places", "places in the queue of who has not asked yet");
     pub(super) const OLDEST: Metric =
         seconds("oldest_wait_seconds", "how long the one has waited that has waited longest");
     pub(super) const DOWN: Metric = seconds("down_seconds", "for how long connects have failed");

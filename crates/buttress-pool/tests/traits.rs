@@ -1,11 +1,17 @@
 //! Promises of the types: auto traits, small futures, and `Debug` without what is in them.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-use buttress_pool::{Acquire, Config, Error, Event, Lease, Manager, Pool, Size, Stats, Unreturned};
-use static_assertions::assert_impl_all;
+use buttress_pool::future::ResponseFuture;
+use buttress_pool::{
+    Acquire, Config, Error, Event, Lease, Manager, Pool, PoolLayer, Pooled, Size, Stats, Unreturned,
+};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::Ready;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::rc::Rc;
+use tower::Layer;
 
 /// Its connections can be sent, and no more.
 struct Secrets;
@@ -24,8 +30,12 @@ impl Manager for Secrets {
 }
 
 assert_impl_all!(Pool<Secrets>: Clone, Send, Sync, Unpin);
-assert_impl_all!(Acquire<Secrets>: Send, Unpin);
+assert_impl_all!(Acquire<Secrets>: Send, Sync, Unpin);
 assert_impl_all!(Lease<Secrets>: Send, Unpin);
+assert_impl_all!(PoolLayer<Secrets>: Clone, Send, Sync, Unpin);
+assert_impl_all!(Pooled<(), Secrets>: Clone, Send, Sync, Unpin);
+assert_impl_all!(ResponseFuture<(), Secrets, (), Ready<()>>: Send, Unpin);
+assert_not_impl_any!(Pooled<Rc<()>, Secrets>: Send);
 assert_impl_all!(Error: Clone, Send, Sync, Unpin, std::error::Error);
 assert_impl_all!(Unreturned: Clone, Send, Sync, Unpin, std::error::Error);
 assert_impl_all!(Config: Clone, Send, Sync, Unpin, UnwindSafe, RefUnwindSafe);
@@ -46,6 +56,7 @@ async fn what_is_pooled_is_not_printed() {
     let asked = format!("{get:?}");
     let lease = get.await.unwrap();
     assert_eq!(lease.get(), 271_828);
-    let printed = format!("{asked} {lease:?} {pool:?}");
+    let layer = PoolLayer::new(&pool);
+    let printed = format!("{asked} {lease:?} {pool:?} {layer:?} {:?}", layer.layer("inner"));
     assert!(printed.contains("vault") && !printed.contains("271"), "{printed}");
 }

@@ -23,6 +23,8 @@ pub(crate) struct View {
     pub(crate) granted: u32,
     /// Getters that check what they were granted.
     pub(crate) proving: u32,
+    /// Places of those who have not asked yet.
+    pub(crate) places: u32,
     /// For how long the oldest waiter has waited.
     pub(crate) oldest: Option<Nanos>,
     /// Since when connects fail, and when the next is tried.
@@ -115,6 +117,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
             waiters: self.queue.len,
             granted: self.queue.granted,
             proving: self.proving,
+            places: self.places,
             oldest: self.queue.oldest().map(|since| now.saturating_sub(since)),
             down: self.gate.shut().map(|shut| (shut.since, shut.until)),
             counts: self.counts,

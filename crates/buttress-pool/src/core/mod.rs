@@ -12,6 +12,7 @@ mod counts;
 mod driver;
 mod fx;
 mod gate;
+mod places;
 mod proving;
 mod queue;
 mod returns;
@@ -128,6 +129,8 @@ pub(crate) struct Core<H, E> {
     keeping: Option<u32>,
     /// Getters that check what they were granted.
     proving: u32,
+    /// Places in the queue of those who have not asked yet, but will.
+    places: u32,
     /// A connection that was proved before this may be as dead as the one that died then.
     suspect_before: Nanos,
     worst_connect: Nanos,
@@ -167,6 +170,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
             checking: 0,
             keeping: None,
             proving: 0,
+            places: 0,
             suspect_before: 0,
             worst_connect: 0,
             next_upkeep: NEVER,
@@ -204,15 +208,19 @@ impl<H: Lend, E: Clone> Core<H, E> {
     }
 
     /// A connection, or a place among those who wait. Looks again for one that can be had: it may have come since
-    /// [`get_fast`](Self::get_fast) found none.
+    /// [`get_fast`](Self::get_fast) found none. One that has a [place](Self::take_place) spends it.
     pub(crate) fn get(
         &mut self,
+        is_placed: bool,
         now: Nanos,
         until: Nanos,
         by: &'static Location<'static>,
         waker: &Waker,
         fx: &mut Fx<H, E>,
     ) -> Got<H, E> {
+        if is_placed {
+            self.leave_place();
+        }
         if let Some(granted) = self.get_fast(now, until, by) {
             return Got::Granted(granted);
         }
@@ -230,9 +238,8 @@ impl<H: Lend, E: Clone> Core<H, E> {
                 return Got::Refused(down);
             }
         }
-        if self.queue.len >= self.rules.max_waiters {
-            self.counts.refused_full += 1;
-            return Got::Refused(Why::QueueFull { waiters: self.queue.len });
+        if !is_placed && self.is_full() {
+            return Got::Refused(self.refuse_full());
         }
         if until <= now {
             return Got::Refused(self.time_out(ticket, now));
@@ -360,6 +367,11 @@ impl<H: Lend, E: Clone> Core<H, E> {
             until: shut.until,
             cause: shut.cause.clone(),
         })
+    }
+
+    fn refuse_full(&mut self) -> Why<E> {
+        self.counts.refused_full += 1;
+        Why::QueueFull { waiters: self.queue.len }
     }
 
     fn refuse_closed(&mut self) -> Why<E> {

@@ -125,6 +125,12 @@ impl<H> Slots<H> {
         self.lists[0].len
     }
 
+    /// Leases that can be had at once.
+    pub(crate) fn spare(&self) -> u64 {
+        let each = u64::from(self.leases_each());
+        (0..each).zip(&self.lists).map(|(leases, list)| u64::from(list.len) * (each - leases)).sum()
+    }
+
     /// Every index, free ones too.
     pub(crate) fn indices(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32

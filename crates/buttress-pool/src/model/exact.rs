@@ -10,7 +10,9 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Get { limit: u64 },
+    Get { limit: u64, is_placed: bool },
+    Place,
+    LeavePlace,
     Poll(u8),
     Leave(u8),
     Prove { which: u8, passes: bool },
@@ -35,7 +37,9 @@ fn op() -> impl Strategy<Value = Op> {
     let limit =
         prop_oneof![1 => Just(0), 2 => Just(1), 4 => 1..100u64, 8 => Just(200), 1 => Just(u64::MAX / MS)];
     prop_oneof![
-        20 => limit.prop_map(|limit| Op::Get { limit }),
+        20 => (limit, any::<bool>()).prop_map(|(limit, is_placed)| Op::Get { limit, is_placed }),
+        6 => Just(Op::Place),
+        2 => Just(Op::LeavePlace),
         12 => any::<u8>().prop_map(Op::Poll),
         5 => any::<u8>().prop_map(Op::Leave),
         8 => (any::<u8>(), prop::bool::weighted(0.7)).prop_map(|(which, passes)| Op::Prove { which, passes }),
@@ -150,11 +154,25 @@ impl Pair {
     fn step(&mut self, op: Op) {
         let (mut fx, now) = (Fx::default(), self.now);
         match op {
-            Op::Get { limit } => {
+            Op::Place => {
+                let is_free = self.core.take_place();
+                assert_eq!(is_free, self.naive.take_place());
+                if !is_free {
+                    assert_eq!(self.core.turn_away(), self.naive.turn_away());
+                }
+            }
+            Op::LeavePlace => {
+                if self.naive.places > 0 {
+                    self.core.leave_place();
+                    self.naive.places -= 1;
+                }
+            }
+            Op::Get { limit, is_placed } => {
                 let until = now.saturating_add(limit.saturating_mul(MS));
+                let is_placed = is_placed && self.naive.places > 0;
                 let waker = CountingWaker::new();
-                let expected = self.naive.get(now, until);
-                match self.core.get(now, until, here(), waker.waker(), &mut fx) {
+                let expected = self.naive.get(is_placed, now, until);
+                match self.core.get(is_placed, now, until, here(), waker.waker(), &mut fx) {
                     Got::Granted(granted) => {
                         assert_eq!(reply(Ok(&granted)), expected);
                         self.keep(granted);
@@ -329,6 +347,7 @@ impl Pair {
             waiters: naive.waiters(),
             granted: naive.granted(),
             proving: naive.proving(),
+            places: naive.places,
             oldest: naive.oldest(self.now),
             down: naive.down(),
             counts: naive.counts,

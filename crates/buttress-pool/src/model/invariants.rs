@@ -208,7 +208,7 @@ impl World {
                 let until = now + limit * MS;
                 self.gets += 1;
                 let waker = CountingWaker::new();
-                match self.core.get(now, until, here(), waker.waker(), &mut fx) {
+                match self.core.get(false, now, until, here(), waker.waker(), &mut fx) {
                     Got::Granted(granted) => {
                         assert_eq!(before.waiters, 0, "overtook somebody");
                         self.granted(granted);

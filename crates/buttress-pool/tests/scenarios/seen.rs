@@ -116,6 +116,7 @@ async fn a_page_that_knows_no_pool_shows_all_of_it() {
         ("connecting", 0.0),
         ("checking", 0.0),
         ("waiters", 1.0),
+        ("places", 0.0),
         ("oldest_wait_seconds", 0.25),
         ("down_seconds", 0.0),
     ] {

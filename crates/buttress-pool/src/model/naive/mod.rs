@@ -1,7 +1,10 @@
 //! The pool as one would write it to be read: vectors, in the order of what they mean; exclusive leases, no ages.
 
+mod outage;
+
 use crate::config::Config;
 use crate::core::{Close, Counts, Nanos, News, Why, nanos};
+use outage::Outage;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -24,15 +27,6 @@ pub(super) enum Reply {
     Granted { conn: u64, check: bool },
     Wait,
     Refused(Why<u32>),
-}
-
-#[derive(Clone, Debug)]
-struct Outage {
-    since: Nanos,
-    until: Nanos,
-    cause: u32,
-    /// The start that is its probe.
-    probe: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -58,6 +52,7 @@ pub(super) struct Naive {
     suspect_before: Nanos,
     pub(super) last_error: Option<(Nanos, u32)>,
     closed: bool,
+    pub(super) places: u32,
     pub(super) counts: Counts,
     /// Since the last step: what is told, who was woken, and which connections are closed by the pool.
     pub(super) news: Vec<News<u32>>,
@@ -84,6 +79,7 @@ impl Naive {
             suspect_before: 0,
             last_error: None,
             closed: false,
+            places: 0,
             counts: Counts::default(),
             news: vec![],
             woken: vec![],
@@ -131,17 +127,6 @@ impl Naive {
         self.waiting.first().map(|first| now - first.since)
     }
 
-    pub(super) fn down(&self) -> Option<(Nanos, Nanos)> {
-        self.outage.as_ref().map(|outage| (outage.since, outage.until))
-    }
-
-    fn why_down(&mut self) -> Option<Why<u32>> {
-        let Outage { since, until, cause, .. } = *self.outage.as_ref()?;
-        self.demand = true;
-        self.counts.refused_down += 1;
-        Some(Why::Down { since, until, cause })
-    }
-
     fn why_timeout(&mut self, waiting: &Waiting, now: Nanos) -> Why<u32> {
         self.counts.timeouts += 1;
         let failed = self.last_error.filter(|&(at, _)| at >= waiting.since);
@@ -164,7 +149,8 @@ impl Naive {
         Reply::Granted { conn: id, check }
     }
 
-    pub(super) fn get(&mut self, now: Nanos, until: Nanos) -> Reply {
+    pub(super) fn get(&mut self, is_placed: bool, now: Nanos, until: Nanos) -> Reply {
+        self.places -= u32::from(is_placed);
         self.counts.gets += 1;
         let waiting = Waiting { number: self.counts.gets, since: now, until };
         if let Some(conn) = self.idle.pop() {
@@ -180,7 +166,7 @@ impl Naive {
                 return Reply::Refused(why);
             }
         }
-        if self.waiters() >= self.config.max_waiters.get() {
+        if !is_placed && self.waiters() + self.places >= self.config.max_waiters.get() {
             self.counts.refused_full += 1;
             return Reply::Refused(Why::QueueFull { waiters: self.waiters() });
         }
@@ -202,6 +188,23 @@ impl Naive {
             }
             Some((refused, _)) => refused,
         }
+    }
+
+    pub(super) fn take_place(&mut self) -> bool {
+        let most = self.config.max_waiters.get() + self.idle.len() as u32;
+        let is_free = !self.closed && self.waiters() + self.places < most;
+        self.places += u32::from(is_free);
+        is_free
+    }
+
+    pub(super) fn turn_away(&mut self) -> Why<u32> {
+        self.counts.gets += 1;
+        if self.closed {
+            self.counts.refused_closed += 1;
+            return Why::Closed;
+        }
+        self.counts.refused_full += 1;
+        Why::QueueFull { waiters: self.waiters() }
     }
 
     /// Dropped while it waited, or with an answer that it has not seen, or in the midst of its check.
@@ -294,9 +297,7 @@ impl Naive {
         let fits = self.alive() + self.connecting() <= self.config.size.max();
         self.running.retain(|&other| other != start);
         self.counts.created += 1;
-        let outage = self.outage.take();
-        self.news.extend(outage.map(|outage| News::Up(now - outage.since)));
-        self.demand = false;
+        self.is_over(now);
         let mut conn = Conn { id, used: now, proved: now, doomed: None };
         if self.closed {
             conn.doomed = Some(Close::Closed);
@@ -304,29 +305,6 @@ impl Naive {
             conn.doomed = Some(Close::Surplus);
         }
         self.place(conn, true);
-        self.settle();
-    }
-
-    /// `chosen` is the pause until the next probe, if this failure moves it.
-    pub(super) fn connect_failed(&mut self, start: u64, cause: u32, now: Nanos, chosen: Option<Nanos>) {
-        self.running.retain(|&other| other != start);
-        self.counts.connects_failed += 1;
-        self.last_error = Some((now, cause));
-        self.starts.clear();
-        if self.outage.is_none() {
-            self.news.push(News::Down { cause, left: self.alive() });
-        }
-        let outage = self.outage.get_or_insert(Outage { since: now, until: 0, cause, probe: Some(start) });
-        outage.cause = cause;
-        if outage.probe == Some(start) {
-            outage.probe = None;
-            let until = chosen.expect("the core shut its gate too");
-            let most = ((now - outage.since) / 8).clamp(50_000_000, 5_000_000_000);
-            assert!((now + most * 4 / 5..=now + most).contains(&until), "{until} after {now}");
-            outage.until = until;
-        } else if outage.probe.is_some_and(|probe| !self.running.contains(&probe)) {
-            outage.probe = None; // it was taken back
-        }
         self.settle();
     }
 
@@ -365,33 +343,6 @@ impl Naive {
         }
         self.probe(now);
         self.settle();
-    }
-
-    fn has_room_for_a_probe(&self) -> bool {
-        self.connecting() < self.config.connects.get()
-            && self.live() + self.connecting() < self.config.size.max()
-    }
-
-    /// The driver has no reason to probe, and could.
-    fn is_quiet(&self, now: Nanos) -> bool {
-        let Some(outage) = &self.outage else { return false };
-        let is_below = self.alive() + self.connecting() < self.config.size.min();
-        let is_asked = self.demand || self.waiters() > 0 || is_below;
-        outage.until <= now && outage.probe.is_none() && !is_asked && self.has_room_for_a_probe()
-    }
-
-    fn probe(&mut self, now: Nanos) {
-        let has_room = self.has_room_for_a_probe();
-        let wanted =
-            self.demand || self.waiters() > 0 || self.alive() + self.connecting() < self.config.size.min();
-        if let Some(outage) = &mut self.outage {
-            if outage.until <= now && outage.probe.is_none() && wanted && has_room && !self.closed {
-                self.last_start += 1;
-                self.starts.push(self.last_start);
-                outage.probe = Some(self.last_start);
-                self.demand = false;
-            }
-        }
     }
 
     pub(super) fn resize(&mut self, size: crate::Size) {
@@ -434,13 +385,6 @@ impl Naive {
         while !self.waiting.is_empty() {
             self.counts.refused_closed += 1;
             self.decide(0, Reply::Refused(Why::Closed));
-        }
-    }
-
-    fn forget_probe(&mut self) {
-        let Self { outage: Some(outage), starts, running, .. } = self else { return };
-        if outage.probe.is_some_and(|probe| !starts.contains(&probe) && !running.contains(&probe)) {
-            outage.probe = None;
         }
     }
 
