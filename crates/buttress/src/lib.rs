@@ -18,6 +18,11 @@ pub use buttress_cache as cache;
 #[doc(inline)]
 pub use buttress_limit as limit;
 
+#[cfg(feature = "pool")]
+#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
+#[doc(inline)]
+pub use buttress_pool as pool;
+
 mod check;
 pub use check::check;
 
@@ -49,6 +54,9 @@ pub mod prelude {
 
     #[cfg(feature = "limit")]
     pub use buttress_limit::{TimeoutLayer, timeout};
+
+    #[cfg(feature = "pool")]
+    pub use buttress_pool::{self as pool, Pool, PoolLayer};
 }
 
 /// The README's code, compiled and run.

@@ -1,14 +1,16 @@
 //! The laws on every layer of the house and on every specimen, as one table:
 //! `cargo test -p buttress --all-features --test laws_table -- --nocapture`.
-#![cfg(all(feature = "breaker", feature = "cache", feature = "limit"))]
+#![cfg(all(feature = "breaker", feature = "cache", feature = "limit", feature = "pool"))]
 
 use buttress::Ratio;
 use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
 use buttress::cache::{Cache, CacheLayer, Fate, Served};
 use buttress::limit::TimeoutLayer;
+use buttress::pool::{Lease, Manager, Pool, PoolLayer};
 use buttress_testkit::laws::{self, Table};
 use buttress_testkit::specimens::{DeferringFlaw, DeferringLayer, InPlaceFlaw, InPlaceLayer};
-use std::num::{NonZeroU8, NonZeroU16};
+use std::convert::Infallible;
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
 /// One row per layer; each has to keep all laws.
@@ -63,6 +65,8 @@ fn layers() -> Table {
                     .mark(|_: &mut u64, _: Served| {})
             ),
         )
+        .row("Pooled", laws::report_deferring!(PoolLayer::new(&pool()), respond: used))
+        .row("Pooled, shared", laws::report_deferring!(PoolLayer::new(&shared()), respond: used))
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
 }
@@ -75,6 +79,34 @@ fn cache(ttl: Duration) -> Cache<u64, u64> {
 
 fn texts() -> Cache<String, u64> {
     Cache::new("laws", buttress::cache::Config::default())
+}
+
+/// Connections that are numbers.
+struct Numbers;
+
+impl Manager for Numbers {
+    type Connection = u64;
+    type Error = Infallible;
+
+    async fn connect(&self) -> Result<u64, Infallible> {
+        Ok(7)
+    }
+
+    async fn check(&self, _: &mut u64) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn pool() -> Pool<Numbers> {
+    Pool::new("laws", buttress::pool::Config::default(), Numbers)
+}
+
+fn shared() -> Pool<Numbers> {
+    Pool::shared("laws", buttress::pool::Config::default(), Numbers, NonZeroU32::new(4).expect("not zero"))
+}
+
+fn used((_, n): (Lease<Numbers>, u64)) -> u64 {
+    n
 }
 
 /// So many probes at a time, and so many results before anything is decided, that the laws stay half-open.
