@@ -7,13 +7,13 @@ pub(crate) const COMMAND: Command = Command {
     usage: "loom [arguments of cargo test]",
     about: "Runs the models that check every interleaving of threads",
     details: "
-Builds `buttress-core`, `buttress-breaker` and `buttress-cache` with `--cfg buttress_loom` in a folder of their own
-below the target folder and runs the tests that have `loom` in their names. Up to LOOM_MAX_PREEMPTIONS (default 2) preemptions are
-tried; set it higher to look deeper. With `-- --nocapture` the cache's models say how much each of them was.",
+Builds `buttress-core`, `buttress-breaker`, `buttress-cache` and `buttress-metrics` with `--cfg buttress_loom` in a folder
+of their own below the target folder and runs the tests that have `loom` in their names. Up to LOOM_MAX_PREEMPTIONS
+(default 2) preemptions are tried; set it higher to look deeper. With `-- --nocapture` the cache's models say how much each of them was.",
     run: command,
 };
 
-const PACKAGES: [&str; 3] = ["buttress-core", "buttress-breaker", "buttress-cache"];
+const PACKAGES: [&str; 4] = ["buttress-core", "buttress-breaker", "buttress-cache", "buttress-metrics"];
 
 fn command(_: &Command, arguments: &[String]) -> Outcome {
     for package in PACKAGES {

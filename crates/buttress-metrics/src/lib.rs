@@ -1,0 +1,32 @@
+//! Numbers that a service tells about itself and that are true.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod collect;
+mod counter;
+mod drops;
+mod error;
+mod event;
+mod family;
+mod gauge;
+mod histogram;
+mod label;
+#[cfg(all(test, buttress_loom))]
+mod loom;
+mod name;
+mod primitive;
+mod registry;
+mod table;
+mod trace;
+
+pub use collect::{Collector, Description};
+pub use counter::Counter;
+pub use drops::Dropped;
+pub use error::RegisterError;
+pub use event::Event;
+pub use family::{Family, Instrument, Open, OpenFamily};
+pub use gauge::{Gauge, Held};
+pub use histogram::{Bucket, Buckets, Exemplar, Histogram, InvalidBuckets, Snapshot, Timer, Value};
+pub use label::{Label, LabelSet};
+pub use name::Kind;
+pub use registry::Registry;
+pub use trace::TraceId;

@@ -1,0 +1,7 @@
+//! The few primitives that loom must see. Under `--cfg buttress_loom` they are loom's.
+
+#[cfg(not(buttress_loom))]
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(buttress_loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};

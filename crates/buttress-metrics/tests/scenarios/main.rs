@@ -1,0 +1,6 @@
+//! What the metrics promise, one file for each part of them.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod exact;
+mod registry;
+mod rows;
