@@ -30,8 +30,32 @@ impl<M: Manager> Lease<M> {
 
     /// Nobody else shall have this connection: it is closed when the lease ends. For one with an answer that was not read
     /// to its end, or a transaction that was left open.
+    ///
+    /// A future can be dropped at any await. Marked before a request and [clean](Self::mark_clean) again after its answer, a
+    /// connection whose answer is still to come is closed, and nobody reads it for their own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use buttress_pool::{Lease, Manager};
+    /// # use std::io;
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # use tokio::net::TcpStream;
+    /// async fn ask<M: Manager<Connection = TcpStream>>(server: &mut Lease<M>) -> io::Result<u8> {
+    ///     server.mark_dirty();
+    ///     server.write_u8(1).await?;
+    ///     let answer = server.read_u8().await?;
+    ///     server.mark_clean();
+    ///     Ok(answer)
+    /// }
+    /// ```
     pub fn mark_dirty(&mut self) {
         self.is_dirty = true;
+    }
+
+    /// Takes back [`mark_dirty`](Self::mark_dirty): what was begun has ended well.
+    pub fn mark_clean(&mut self) {
+        self.is_dirty = false;
     }
 
     /// Takes the connection out of the pool, which may make another in its place. One that is shared stays, and this is

@@ -96,6 +96,22 @@ async fn what_cannot_be_recycled_is_closed_and_nothing_else_is_suspect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_half_way_is_closed_and_what_ended_well_is_kept() {
+    let server = Server::new();
+    let pool = server.pool(size(0, 1)).await;
+    let request = async |time| {
+        let mut lease = pool.get().await.unwrap();
+        lease.mark_dirty();
+        sleep(time).await;
+        lease.mark_clean();
+    };
+    request(ms(10)).await;
+    assert_eq!((pool.stats().closed(Close::Dirty), pool.stats().idle), (0, 1));
+    timeout(ms(5), request(ms(10))).await.unwrap_err();
+    assert_eq!((pool.stats().closed(Close::Dirty), pool.stats().size), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_broken_or_dirty_is_not_recycled() {
     let server = Server::new();
     let pool = server.pool(size(0, 2)).await;
