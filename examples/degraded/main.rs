@@ -131,7 +131,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn tell(answers: &Answers, question: &str) {
     match answers.clone().oneshot(question.to_owned()).await {
         Ok(Answer { text, is_stale }) => {
-            println!("  {question}: {text}{}", if is_stale { ", stale" } else { "" })
+            println!("  {question}: {text}{}", if is_stale { ", stale" } else { "" });
         }
         Err(Error::Rejected(rejected)) => println!("  {question}: {rejected}"),
         Err(Error::Inner(error)) => println!("  {question}: {error}"),

@@ -6,10 +6,10 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How requests fare at the moment; one value for all of them.
@@ -84,11 +84,7 @@ pub(crate) async fn meddle(State(chaos): State<Chaos>, request: Request, next: N
     }
     let Mode::Fail { status, retry_after } = mode else { return next.run(request).await };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    let mut response = Problem::new(status, "told to fail").into_response();
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    Problem::new(status, "told to fail").retry_after(retry_after.map(Duration::from_secs)).into_response()
 }
 
 fn unavailable() -> u16 {

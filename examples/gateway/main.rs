@@ -36,10 +36,11 @@ mod upload;
 
 use axum::Router;
 use axum::serve::{ListenerExt, TapIo};
-use buttress::{Inspect, breaker};
+use buttress::breaker;
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use memories::Memories;
+use memories::{Database, Memories};
 use proxy::Upstream;
 use std::fmt;
 use std::future::IntoFuture;
@@ -48,6 +49,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -120,6 +122,10 @@ impl Args {
         Ok(args)
     }
 
+    fn database(&self) -> Database {
+        self.database.clone().map_or(Database::Memory, Database::File)
+    }
+
     fn upload(&self) -> Duration {
         self.upload_timeout.unwrap_or(self.attempt_timeout / 2)
     }
@@ -164,7 +170,7 @@ async fn run(args: Args) -> Result<(), String> {
     let (upstream, memories) = match &args.upstream {
         Some(upstream) => (upstream.clone(), None),
         None => {
-            let memories = Memories::start(args.database.as_deref()).await?;
+            let memories = Memories::start(args.database()).await?;
             (memories.address().into(), Some(memories))
         }
     };
@@ -172,7 +178,9 @@ async fn run(args: Args) -> Result<(), String> {
     let mut ready = format!("gateway on http://{address}, upstream {upstream}{about}");
 
     let (service, mut parts) = stack::stack(&args, upstream);
-    parts.shown.extend(memories.clone().map(|memories| Box::new(memories) as Box<dyn Inspect>));
+    if let Some(memories) = &memories {
+        parts.shown.extend([Arc::new(memories.clone()), memories.pool()]);
+    }
     let mut router = Router::new().fallback_service(service);
     match admin {
         None => router = router.merge(admin::router(parts)),

@@ -8,17 +8,25 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::time::Duration;
 
 /// What is wrong, as `application/problem+json` (RFC 9457).
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), retry_after: None }
+    }
+
+    /// When to come back, if that is known.
+    pub(crate) fn retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
+        self
     }
 }
 
@@ -26,7 +34,14 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Unknown");
         let body = json!({ "status": self.status.as_u16(), "title": title, "detail": self.detail });
-        (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let mut response =
+            (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+        if let Some(after) = self.retry_after {
+            // Whole seconds; a part of one is one, since "at once" is never the answer.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
@@ -56,6 +71,6 @@ pub(crate) async fn answer(error: stack::Error) -> Response {
 }
 
 /// An error and its sources in one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     proxy::chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -14,6 +14,7 @@ use buttress::limit::TimeoutLayer;
 use buttress::{Classify, Inspect, Outcome};
 use std::convert::Infallible;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::Arc;
 use tower::util::MapResponseLayer;
 use tower::{Service, ServiceBuilder};
 
@@ -22,7 +23,7 @@ pub(crate) type Error = buttress::Error<hyper_util::client::legacy::Error>;
 
 /// The parts that `/status` shows, and that can be told to do something.
 pub(crate) struct Parts {
-    pub(crate) shown: Vec<Box<dyn Inspect>>,
+    pub(crate) shown: Vec<Arc<dyn Inspect>>,
     /// `None` if it is off.
     pub(crate) cache: Option<HttpCache>,
 }
@@ -52,9 +53,9 @@ pub(crate) fn stack(
     let caching =
         cache.as_ref().map(|cache| (MapResponseLayer::new(boxed), HttpCacheLayer::new(cache).background()));
 
-    let mut shown: Vec<Box<dyn Inspect>> = vec![Box::new(deadline.handle())];
-    shown.extend(cache.clone().map(|cache| Box::new(cache) as Box<dyn Inspect>));
-    shown.extend([Box::new(breaker.handle()) as Box<dyn Inspect>, Box::new(attempt.handle())]);
+    let mut shown: Vec<Arc<dyn Inspect>> = vec![Arc::new(deadline.handle())];
+    shown.extend(cache.clone().map(|cache| Arc::new(cache) as Arc<dyn Inspect>));
+    shown.extend([Arc::new(breaker.handle()) as Arc<dyn Inspect>, Arc::new(attempt.handle())]);
 
     let service = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(problem::answer))

@@ -3,10 +3,11 @@
 use buttress::{Distribution, Inspect, Labels, Metric, Ratio, Sink};
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What all `parts` show at this moment, in the order of the stack.
-pub(crate) fn of(parts: &[Box<dyn Inspect>]) -> Value {
+pub(crate) fn of(parts: &[Arc<dyn Inspect>]) -> Value {
     let parts = parts.iter().map(|part| {
         let mut json = Json::default();
         part.inspect(&mut json);

@@ -1,4 +1,4 @@
-//! The embedded upstream: a small memory service on SQLite or PostgreSQL, with a listener of its own, so that what is
+//! The embedded upstream: a small memory service on SQLite, with a listener of its own, so that what is
 //! carried to it crosses real sockets. It stands for whatever you put the gateway before.
 //!
 //! | request | answer |
@@ -10,7 +10,6 @@
 //! | `PUT`, `DELETE /memories/{id}` | 200, 204 |
 //! | `POST /chaos` `{"mode": "fail"}`, `"stall"` or `"ok"` | the mode; see [`crate::chaos`] |
 
-mod postgres;
 mod sqlite;
 mod store;
 
@@ -22,7 +21,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use buttress::pool::postgres::Postgres;
 use buttress::{Inspect, Metric, Name, Sink};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, StatusCode};
@@ -34,8 +32,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::net::TcpListener;
 use store::{Memory, Range, Store, Text, Write};
+use tokio::net::TcpListener;
 
 const MAX_CONTENT: usize = 64 * 1024;
 const MAX_TAGS: usize = 16;
@@ -49,7 +47,6 @@ pub(crate) enum Database {
     Memory,
     /// SQLite.
     File(PathBuf),
-    Postgres(Postgres),
 }
 
 /// The running service; it ends with the process.
@@ -63,7 +60,6 @@ impl Memories {
     /// Opens the database and serves on a loopback port of its own. Spawns tasks.
     pub(crate) async fn start(database: Database) -> Result<Self, String> {
         let store = match database {
-            Database::Postgres(server) => Store::postgres(server).await,
             Database::File(path) => Store::sqlite(Some(&path)).await,
             Database::Memory => Store::sqlite(None).await,
         };

@@ -13,10 +13,12 @@ pub(super) fn pool(path: Option<&Path>) -> Pool<Sqlite> {
     const FILE: Size = Size::new(1, 4).unwrap();
     const MEMORY: Size = Size::new(1, 1).unwrap();
     let (size, sqlite) = match path {
-        Some(path) => (FILE, Sqlite::file(path).pragma("journal_mode", "wal").pragma("synchronous", "normal")),
+        Some(path) => {
+            (FILE, Sqlite::file(path).pragma("journal_mode", "wal").pragma("synchronous", "normal"))
+        }
         None => (MEMORY, Sqlite::memory()),
     };
-    Pool::new("memories", Config::default().size(size), sqlite)
+    Pool::new("database", Config::default().size(size), sqlite)
 }
 
 pub(super) async fn create(mut db: Lease<Sqlite>) -> Result<(), Error> {

@@ -1,11 +1,9 @@
 //! Where memories are kept: in SQLite, within this process, or on a PostgreSQL server. Each has a pool, and three services
 //! before it that look the same for both.
 
-use super::{postgres, sqlite};
+use super::sqlite;
 use crate::problem::{self, Problem};
 use buttress::pool::PoolLayer;
-use buttress::pool::postgres::Postgres;
-use buttress::pool::sqlite::Sqlite;
 use buttress::{Inspect, pool};
 use http::StatusCode;
 use serde::Serialize;
@@ -125,16 +123,11 @@ macro_rules! over {
 impl Store {
     /// Opens the file, or a database in memory if there is none. Spawns the pool's task.
     pub(super) async fn sqlite(path: Option<&Path>) -> Result<Self, Error> {
-        let pool = sqlite::pool(path).observe(log);
+        let pool = sqlite::pool(path);
         sqlite::create(pool.get().await.map_err(Failure::new)?).await?;
+        // From here on: what is wrong so far is told by the one who asks for it.
+        let pool = pool.observe(|event: pool::Event| log(&event));
         Ok(over!(pool, sqlite))
-    }
-
-    /// Goes to this server. Spawns the pool's task.
-    pub(super) async fn postgres(server: Postgres) -> Result<Self, Error> {
-        let pool = postgres::pool(server).observe(log);
-        postgres::create(pool.get().await.map_err(Failure::new)?).await?;
-        Ok(over!(pool, postgres))
     }
 
     pub(super) fn pool(&self) -> Arc<dyn Inspect> {
@@ -156,6 +149,6 @@ impl Store {
     }
 }
 
-fn log(event: pool::Event) {
-    crate::log(format_args!("pool memories: {event}"));
+fn log(event: &pool::Event) {
+    crate::log(format_args!("database: {event}"));
 }
