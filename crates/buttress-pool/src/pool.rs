@@ -33,7 +33,8 @@ impl<M: Manager> Pool<M> {
     }
 
     /// A pool whose connections each have up to `leases_each` users at a time, for protocols that carry many requests at
-    /// once: a lease is a clone of the connection with the fewest.
+    /// once: a lease is a clone of the connection with the fewest. If that clone panics, its connection is closed when the
+    /// leases that it has are back, and the get is refused as [`Down`](Error::Down), with that cause.
     #[must_use]
     pub fn shared(name: impl Into<Name>, config: Config, manager: M, leases_each: NonZeroU32) -> Self
     where
@@ -115,7 +116,8 @@ impl<M: Manager> Pool<M> {
         self.shared.step(|core, fx| core.resize(size, fx));
     }
 
-    /// Refuses all who wait or come from now on, and waits until every lease is back, but no longer than this.
+    /// Refuses all who wait or come from now on, and waits until every lease is back, but no longer than this. Connects and
+    /// checks that run in the background are not waited for: what they are about is closed when they end.
     ///
     /// # Errors
     ///

@@ -57,6 +57,50 @@ async fn closing_refuses_who_waits_and_ends_with_the_last_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closing_waits_for_no_check_that_hangs_in_the_background() {
+    let server = Server::new();
+    let pool = server.pool(size(2, 2).keepalive(ms(1_000))).await;
+    server.set(|world| world.check = Does::Hangs);
+    sleep(ms(1_100)).await;
+    assert_eq!(pool.stats().checking, 1);
+    let (closed, took) = timed(pool.close(ms(100))).await;
+    assert_eq!((closed, took), (Ok(()), Duration::ZERO));
+    assert_eq!(server.see(|world| world.alive), 1, "the one that is checked");
+    sleep(ms(1_000)).await;
+    assert_eq!((server.see(|world| world.alive), pool.stats().size), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_counts_a_getter_whose_check_hangs_among_the_leases_and_refuses_it_in_the_end() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1).check_timeout(ms(200))).await;
+    sleep(ms(600)).await; // beyond the window
+    server.set(|world| world.check = Does::Hangs);
+    let get = tokio::spawn(pool.get());
+    sleep(ms(50)).await;
+    let unreturned = pool.close(ms(100)).await.unwrap_err();
+    assert_eq!(unreturned.leases(), 1);
+    let (closed, took) = timed(pool.close(ms(1_000))).await;
+    assert!(closed.is_ok() && took <= ms(55), "{closed:?} after {took:?}");
+    assert!(matches!(get.await.unwrap(), Err(Error::Closed)));
+    assert_eq!(server.see(|world| world.alive), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_no_connect_that_hangs_and_drops_what_comes_of_it() {
+    let server = Server::new();
+    server.set(|world| world.connect_time = ms(500));
+    let pool = Pool::new("test", size(2, 2), server.clone());
+    sleep(ms(10)).await;
+    let (closed, took) = timed(pool.close(ms(100))).await;
+    assert_eq!((closed, took), (Ok(()), Duration::ZERO));
+    sleep(ms(600)).await;
+    let stats = pool.stats();
+    assert_eq!((stats.created, stats.closed(Close::Closed), stats.connecting), (2, 2, 0));
+    assert_eq!(server.see(|world| world.alive), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_dirty_or_detached_or_dropped_by_a_panic_is_for_nobody_else() {
     let server = Server::new();
     let pool = server.pool(size(0, 1)).await;

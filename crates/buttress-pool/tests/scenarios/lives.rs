@@ -61,6 +61,7 @@ async fn what_is_idle_is_kept_alive_one_at_a_time_and_the_dead_are_found() {
     let pool = server.pool(size(3, 3).keepalive(ms(1_000))).await;
     sleep(ms(1_100)).await;
     assert_eq!((server.see(|world| world.checks), pool.stats().idle), (3, 3));
+    assert_eq!(server.see(|world| world.most_checking), 1);
     server.set(|world| world.check = Does::Fails);
     sleep(ms(1_100)).await;
     assert_eq!(pool.stats().closed(Close::Unfit), 3);
@@ -122,8 +123,15 @@ async fn a_lease_that_is_out_for_too_long_is_reported_once_with_its_place() {
     drop(lease);
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Channel(Arc<Conn>);
+
+impl Clone for Channel {
+    fn clone(&self) -> Self {
+        assert!(!self.0.world.lock().clone_panics, "as the script says");
+        Self(Arc::clone(&self.0))
+    }
+}
 
 struct Channels(Server);
 
@@ -164,4 +172,43 @@ async fn shared_leases_spread_over_the_connections_with_the_fewest() {
     leases.push(pool.get().await.unwrap());
     drop(leases);
     assert_eq!((pool.stats().idle, server.see(|world| world.alive)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_connection_that_cannot_be_cloned_costs_one_get_and_itself() {
+    let server = Server::new();
+    let pool = Pool::shared("test", size(1, 1), Channels(server.clone()), NonZeroU32::new(3).unwrap());
+    let lease = pool.get().await.unwrap();
+    server.set(|world| world.clone_panics = true);
+    let error = pool.get().await.unwrap_err();
+    assert!(matches!(error, Error::Down { retry_after: Duration::ZERO, .. }), "{error:?}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "the clone of a shared connection panicked");
+    server.set(|world| world.clone_panics = false);
+    assert_eq!((pool.stats().size, pool.stats().in_use), (1, 1), "it closes with its last lease");
+    let next = pool.get_within(ms(10)).await;
+    assert!(matches!(next, Err(Error::Timeout { .. })), "{next:?}");
+    drop(lease);
+    assert_eq!(pool.stats().closed(Close::Unfit), 1);
+    assert_eq!(pool.get().await.unwrap().0.id, 2);
+
+    server.set(|world| world.clone_panics = true);
+    assert!(pool.try_get().is_none());
+    assert_eq!(pool.stats().closed(Close::Unfit), 2);
+    let stats = pool.stats();
+    assert_eq!((stats.gets, stats.timeouts, stats.in_use), (stats.served + 1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_connection_that_cannot_be_cloned_for_its_check_is_replaced() {
+    let server = Server::new();
+    let config = size(2, 2).keepalive(ms(1_000));
+    let pool = Pool::shared("test", config, Channels(server.clone()), NonZeroU32::new(3).unwrap());
+    sleep(ms(10)).await;
+    server.set(|world| world.clone_panics = true);
+    sleep(ms(1_000)).await;
+    server.set(|world| world.clone_panics = false);
+    let stats = pool.stats();
+    assert_eq!((stats.closed(Close::Cancelled), stats.checking, stats.idle), (2, 0, 2));
+    assert_eq!(server.see(|world| world.alive), 2);
 }

@@ -1,6 +1,27 @@
-//! What servers do to a pool, in paused time.
+//! What servers do to a pool, in paused time: the scenarios in which other pools were seen to fail, and some more.
+//!
+//! | scenario | test |
+//! | --- | --- |
+//! | S1 the server is killed under load and restarted | `an_outage_costs_few_connects_and_its_end_is_found_within_an_eighth_of_it` |
+//! | S2 it is down from the start | `a_server_that_is_down_from_the_start_is_named_in_milliseconds_and_then_at_once` |
+//! | S3 a storm of cancelled gets | `cancelled_gets_are_counted_exactly_and_cost_no_connection` |
+//! | S4 a connect hangs | `a_connect_that_never_ends_gives_its_place_back` |
+//! | S5 a connect panics | `a_connect_that_panics_gives_its_place_back` |
+//! | S6 a connection comes back while a slow connect runs | `a_connection_that_comes_back_serves_before_a_slow_connect` |
+//! | S7 connections become black holes | `a_black_hole_costs_no_get_more_than_its_limit_and_every_later_one_is_served` |
+//! | S8 two hundred wait for four | `two_hundred_waiters_end_at_their_limit_and_the_one_too_many_at_once` |
+//! | S9 all grow too old at once; reaping | `connections_are_replaced_before_they_are_too_old_and_nobody_waits_for_it`, `idle_connections_go_but_never_under_the_minimum` |
+//! | S10 a lease is dropped off the runtime | `a_lease_can_be_dropped_where_there_is_no_runtime` |
+//! | S11 a caller leaves in the midst of a check, or of its own words | `a_check_that_was_cancelled_closes_its_connection`; `protocol.rs` |
+//! | S12 a burst on an empty pool | `a_burst_on_an_empty_pool_connects_a_few_at_a_time` |
+//! | S13 tight loops | `tasks_that_ask_again_at_once_are_served_alike` |
+//! | S16 a smaller pool | `a_smaller_pool_never_exceeds_its_cap_once_leases_are_back` |
+//! | S17 close | `a_closed_pool_waits_for_its_leases_and_names_those_that_do_not_come_back` |
+//! | S18 leaks | `a_lease_that_is_out_for_too_long_is_reported_once_with_its_place` |
+//! | S19 one of two endpoints dies | `of_two_endpoints_one_dies_and_the_other_serves_as_before_until_a_probe_finds_it_back` |
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+mod endpoints;
 mod ends;
 mod lives;
 mod outages;
@@ -35,6 +56,8 @@ struct World {
     check_time: Duration,
     recycle: Does,
     recycles: u32,
+    /// Those of a shared connection's clone.
+    clone_panics: bool,
     /// What the next connects do instead.
     script: Vec<Does>,
     connects: u32,
@@ -42,6 +65,8 @@ struct World {
     running: u32,
     most_running: u32,
     checks: u32,
+    checking: u32,
+    most_checking: u32,
     alive: u32,
     most_alive: u32,
     least_alive: u32,
@@ -86,12 +111,15 @@ impl Server {
             check_time: Duration::from_millis(1),
             recycle: Does::Works,
             recycles: 0,
+            clone_panics: false,
             script: vec![],
             connects: 0,
             made: 0,
             running: 0,
             most_running: 0,
             checks: 0,
+            checking: 0,
+            most_checking: 0,
             alive: 0,
             most_alive: 0,
             least_alive: u32::MAX,
@@ -157,9 +185,18 @@ impl Manager for Server {
     }
 
     async fn check(&self, _: &mut Conn) -> Result<(), Refused> {
+        struct Checking(Arc<Mutex<World>>);
+        impl Drop for Checking {
+            fn drop(&mut self) {
+                self.0.lock().checking -= 1;
+            }
+        }
+        let _checking = Checking(Arc::clone(&self.0));
         let (does, time) = {
             let mut world = self.0.lock();
             world.checks += 1;
+            world.checking += 1;
+            world.most_checking = world.most_checking.max(world.checking);
             (world.check, world.check_time)
         };
         sleep(time).await;

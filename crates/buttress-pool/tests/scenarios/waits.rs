@@ -1,7 +1,10 @@
 //! Who waits, for how long, and who is next.
 
 use super::*;
+use buttress_testkit::waker::CountingWaker;
 use std::num::NonZeroU32;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_comes_back_serves_before_a_slow_connect() {
@@ -123,4 +126,102 @@ async fn a_try_takes_what_is_there_and_never_waits() {
     drop(lease);
     assert!(pool.try_get().is_some());
     assert_eq!(pool.stats().gets, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_overtakes_nobody_and_ends_with_the_pool() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    let lease = pool.get().await.unwrap();
+    let mut first = waits(&pool);
+    drop(lease);
+    assert!(pool.try_get().is_none(), "it was handed to the one that waits");
+    assert!(matches!(poll(&mut first), Poll::Ready(Ok(_))));
+    drop(first);
+    pool.close(Duration::ZERO).await.unwrap();
+    assert!(pool.try_get().is_none());
+    assert_eq!(pool.stats().gets, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_that_moves_wakes_the_task_that_has_it_now() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    let lease = pool.get().await.unwrap();
+    let (before, now) = (CountingWaker::new(), CountingWaker::new());
+    let mut get = pool.get();
+    for waker in [&before, &now] {
+        assert!(Pin::new(&mut get).poll(&mut waker.context()).is_pending());
+    }
+    drop(lease);
+    assert_eq!((before.wakes(), now.wakes()), (0, 1));
+    assert!(matches!(poll(&mut get), Poll::Ready(Ok(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_that_ask_again_at_once_are_served_alike() {
+    for hold in [Duration::ZERO, ms(1)] {
+        let server = Server::new();
+        let pool = server.pool(size(8, 8)).await;
+        let left = Arc::new(Mutex::new(64 * 100));
+        let tasks: Vec<_> = (0..64)
+            .map(|_| {
+                let (pool, left) = (pool.clone(), Arc::clone(&left));
+                tokio::spawn(async move {
+                    let mut served = 0;
+                    while *left.lock() > 0 {
+                        let lease = pool.get().await.unwrap();
+                        if hold.is_zero() {
+                            yield_now().await;
+                        } else {
+                            sleep(hold).await;
+                        }
+                        served += 1;
+                        *left.lock() -= 1;
+                        drop(lease); // and on, without an await
+                    }
+                    served
+                })
+            })
+            .collect();
+        let (mut least, mut most) = (u32::MAX, 0);
+        for task in tasks {
+            let served = task.await.unwrap();
+            (least, most) = (least.min(served), most.max(served));
+        }
+        assert!(least >= 99 && most <= 101, "{least} to {most}, {hold:?} each");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_gets_are_counted_exactly_and_cost_no_connection() {
+    let server = Server::new();
+    let pool = server.pool(size(4, 4)).await;
+    let tasks: Vec<_> = (0..64)
+        .map(|seed| {
+            let (pool, mut random) = (pool.clone(), fastrand::Rng::with_seed(seed));
+            tokio::spawn(async move {
+                let mut got = 0;
+                for _ in 0..200 {
+                    let get = pool.get_within(ms(random.u64(1..60)));
+                    if let Ok(Ok(lease)) = timeout(ms(random.u64(0..40)), get).await {
+                        got += 1;
+                        sleep(ms(random.u64(0..3))).await;
+                        drop(lease);
+                    }
+                }
+                got
+            })
+        })
+        .collect();
+    let mut got = 0;
+    for task in tasks {
+        got += task.await.unwrap();
+    }
+    let stats = pool.stats();
+    assert_eq!(stats.gets, 64 * 200);
+    assert_eq!(stats.gets, stats.served + stats.cancelled + stats.timeouts);
+    assert!(stats.served == got && stats.cancelled > 1_000 && stats.timeouts > 1_000, "{stats:?}");
+    assert_eq!((stats.waiters, stats.in_use, stats.idle, stats.created), (0, 0, 4, 4));
+    assert_eq!((stats.wait.count(), stats.used.count()), (got, got));
 }
