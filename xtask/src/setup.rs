@@ -36,7 +36,7 @@ struct Packages {
     brew: &'static str,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 11] = [
     Tool {
         name: "a C compiler",
         needed_by: &["build"],
@@ -127,6 +127,36 @@ const TOOLS: [Tool; 9] = [
         what_for: "it asks servers as fast as they answer",
         found_by: &[&["sh", "-c", "command -v wrk"]],
         packages: Packages { apt: "wrk", dnf: "wrk", pacman: "wrk", apk: "wrk", brew: "wrk" },
+    },
+    Tool {
+        name: "promtool",
+        needed_by: &["test"],
+        what_for: "it says what Prometheus thinks of our metrics",
+        found_by: &[&["promtool", "--version"]],
+        packages: Packages {
+            apt: "prometheus",
+            dnf: "golang-github-prometheus",
+            pacman: "prometheus",
+            apk: "prometheus",
+            brew: "prometheus",
+        },
+    },
+    Tool {
+        name: "prometheus_client for Python",
+        needed_by: &["test"],
+        what_for: "its parser is as strict as the standard of OpenMetrics",
+        found_by: &[
+            &["python3", "-c", "import prometheus_client"],
+            &["/usr/bin/python3", "-c", "import prometheus_client"],
+        ],
+        packages: Packages {
+            apt: "python3-prometheus-client",
+            dnf: "python3-prometheus_client",
+            pacman: "python-prometheus_client",
+            apk: "py3-prometheus-client",
+            // `python3 -m pip install prometheus_client`.
+            brew: "",
+        },
     },
 ];
 
@@ -232,7 +262,7 @@ impl Tool {
         };
         let packages = (manager.package)(&self.packages);
         if packages.is_empty() {
-            let by_hand = if self.needed_by.contains(&"compare") { "" } else { ": `xcode-select --install`" };
+            let by_hand = if self.name.ends_with("compiler") { ": `xcode-select --install`" } else { "" };
             return Err(Failure::new(format_args!(
                 "{} has no package of {}{by_hand}",
                 manager.program, self.name
@@ -289,7 +319,8 @@ mod tests {
     #[test]
     fn tests_need_less_than_everything() {
         let names = |command| needed(command).map(|tool| tool.name).collect::<Vec<_>>();
-        assert_eq!(names("test"), ["a C compiler", "redis-server", "PostgreSQL"]);
+        let test = ["a C compiler", "redis-server", "PostgreSQL", "promtool", "prometheus_client for Python"];
+        assert_eq!(names("test"), test);
         assert_eq!(names("compare"), ["a C compiler", "valgrind", "nginx", "wrk"]);
         assert_eq!(names("conformance"), ["a C compiler", "node", "npm", "nginx"]);
         assert_eq!(names("all").len(), TOOLS.len());

@@ -6,6 +6,7 @@ mod counter;
 mod drops;
 mod error;
 mod event;
+pub mod expose;
 mod family;
 mod gauge;
 mod histogram;

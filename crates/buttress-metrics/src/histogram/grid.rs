@@ -96,7 +96,7 @@ impl Grid {
     }
 }
 
-#[cfg(all(test, not(buttress_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::collection::vec;

@@ -4,3 +4,5 @@
 mod exact;
 mod registry;
 mod rows;
+#[cfg(feature = "http")]
+mod scrape;
