@@ -94,6 +94,28 @@ impl Contender {
         })
     }
 
+    /// An [`operation`](Self::operation) with a future, for one that leaves something to other tasks: the calls of
+    /// a burst are one task, and the others run where it waits.
+    pub fn task<S>(
+        name: &'static str,
+        make: impl Fn() -> S + Send + Sync + 'static,
+        operation: impl AsyncFn(&S, u64) + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Send + Sync + 'static,
+    {
+        Self::sharing(name, make, move |shared, thread| {
+            let mut numbers = numbers(thread);
+            Box::new(move |calls, runtime| {
+                runtime.block_on(async {
+                    for number in numbers.by_ref().take(calls as usize) {
+                        operation(&shared, number).await;
+                    }
+                });
+            })
+        })
+    }
+
     /// An [`operation`](Self::operation) that a thousand callers ask for at once, with the same number: one
     /// call is all of them. Each is polled when it has been woken, and only then.
     pub fn stampede<S, F>(

@@ -3,7 +3,7 @@
 //!
 //! Runs in the dev profile, which optimises the crates that are counted.
 
-use crate::{Contender, Suite, breaker, cache, callgrind, limit, measure, reference};
+use crate::{Contender, Suite, breaker, cache, callgrind, limit, measure, pool, reference};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -24,6 +24,7 @@ pub fn suite() -> Suite {
     contenders.extend(breaker::contenders());
     contenders.extend(cache::contenders());
     contenders.extend(cache::unsampled());
+    contenders.extend(pool::contenders());
     contenders.retain(Contender::is_gated);
     Suite { name: "gate", contenders, facts: Vec::new() }
 }
