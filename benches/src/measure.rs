@@ -178,14 +178,29 @@ impl Drop for Left<'_> {
 /// How long this thread has been on a processor.
 #[cfg(unix)]
 fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
+    clock(rustix::time::ClockId::ThreadCPUTime)
 }
 
 /// Not known here: no burst is clean.
 #[cfg(not(unix))]
 fn cpu_time() -> Duration {
     Duration::ZERO
+}
+
+/// How long the threads of this process have been on processors, all together; zero where that is not known.
+#[must_use]
+pub fn process_cpu_time() -> Duration {
+    #[cfg(unix)]
+    {
+        clock(rustix::time::ClockId::ProcessCPUTime)
+    }
+    #[cfg(not(unix))]
+    Duration::ZERO
+}
+
+#[cfg(unix)]
+fn clock(id: rustix::time::ClockId) -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
 }
 
 fn per_call(burst: Duration, contender: &Contender) -> f64 {

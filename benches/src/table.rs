@@ -56,14 +56,29 @@ fn none() -> String {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lines = vec![HEAD.map(str::to_owned)];
-        lines.extend(self.rows.iter().map(|row| self.cells(row)));
+        let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
+        lines.extend(self.rows.iter().map(|row| self.cells(row).to_vec()));
+        Aligned(&lines).fmt(f)
+    }
+}
+
+/// Lines of as many cells each; displays as columns, the first flush left, the others flush right.
+#[derive(Clone, Copy, Debug)]
+pub struct Aligned<'a>(pub &'a [Vec<String>]);
+
+impl fmt::Display for Aligned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(lines) = *self;
+        let columns = lines.first().map_or(0, Vec::len);
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 7] = std::array::from_fn(width);
-        for line in &lines {
-            write!(f, "{:<1$}", line[0], widths[0])?;
-            for (cell, width) in line.iter().zip(widths).skip(1) {
-                write!(f, "  {cell:>width$}")?;
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for line in lines {
+            for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+                if column == 0 {
+                    write!(f, "{cell:<width$}")?;
+                } else {
+                    write!(f, "  {cell:>width$}")?;
+                }
             }
             writeln!(f)?;
         }

@@ -1,12 +1,13 @@
 mod gateway;
 
 use crate::run::{cargo, output, root, run, rust_files, target};
-use crate::{Command, Failure, Outcome};
+use crate::{Command, Failure, Outcome, setup};
 use std::{fs, path, process};
 
 pub(crate) const COMMAND: Command = Command {
     name: "compare",
     usage: "compare [crate] [--only TEXT] | compare --gate [--bless] | compare gateway
+       cargo xtask compare pool-contended|pool-outages|pool-scenarios [--only TEXT]
        cargo xtask compare hit-ratio --traces DIR [--capacity N].. [--only TEXT] [--slow]",
     about: "Measures ours against the alternatives, or against what is recorded",
     details: "
@@ -18,6 +19,10 @@ pub(crate) const COMMAND: Command = Command {
   cargo xtask compare --gate --bless         records them there
   cargo xtask compare gateway                the example beside a bare handler and nginx, and what its clients see
                                              while its upstream answers, fails and is gone; needs wrk and nginx
+  cargo xtask compare pool-contended         pools under many tasks: throughput, waits, fairness
+  cargo xtask compare pool-outages           pools of connections to a redis-server that is killed, restarted and
+                                             stopped; `compare pool` ends with these two
+  cargo xtask compare pool-scenarios         what each pool did when something went wrong, as the docs have it
   cargo xtask compare hit-ratio --traces DIR hit ratios of our cache's policies and others on every *.lis and
                                              *.lis.zst in DIR, whose lines are `start count _ _`; --capacity N,
                                              as often as wanted, instead of those that fit the trace; --slow:
@@ -29,6 +34,9 @@ measured, and how, is in benches/README.md.",
 };
 
 const SUITES: &str = "benches/versus/src/suites";
+/// What pools do besides what a table of costs per call can say.
+const POOLS: [&str; 3] = ["pool-contended", OUTAGES, "pool-scenarios"];
+const OUTAGES: &str = "pool-outages";
 const GATE: &str = "benches/gate.tsv";
 
 fn command(command: &Command, arguments: &[String]) -> Outcome {
@@ -36,6 +44,8 @@ fn command(command: &Command, arguments: &[String]) -> Outcome {
     match words[..] {
         ["gateway"] => gateway::compare(),
         ["hit-ratio", ref rest @ ..] => hit_ratio(&Traces::parse(command, rest)?),
+        [part] if POOLS.contains(&part) => pools(part, ""),
+        [part, "--only", only] if POOLS.contains(&part) => pools(part, only),
         ["--gate"] => gate("check"),
         ["--gate", "--bless"] => gate("bless"),
         [] => compare(&suites(), ""),
@@ -57,22 +67,39 @@ fn known(suite: &str) -> Outcome<String> {
     if all.iter().any(|known| known == name) {
         return Ok(name.to_owned());
     }
-    let all = all.join(", ");
-    Err(Failure::new(format_args!("`{suite}` has no opponents here; these have: {all}, gateway, hit-ratio")))
+    let all = [all, ["gateway", "hit-ratio"].map(str::to_owned).to_vec(), POOLS.map(str::to_owned).to_vec()];
+    let all = all.concat().join(", ");
+    Err(Failure::new(format_args!("`{suite}` has no opponents here; these have: {all}")))
 }
 
 /// Two programs, since counting allocations slows down who allocates.
 fn compare(suites: &[String], only: &str) -> Outcome {
     for suite in suites {
         println!("{suite}");
-        let counted =
-            output(versus(&["--features", "allocations"]).args(["--", "allocations", suite, only]))?;
+        let is_whole = suite == "pool" && only.is_empty();
+        if is_whole {
+            setup::require("compare", "redis-server")?;
+        }
+        let counted = output(versus(&["--features", "testkit"]).args(["--", "allocations", suite, only]))?;
         let file = target().join("versus").join("allocations.tsv");
         fs::write(&file, counted)
             .map_err(|error| Failure::new(format_args!("cannot write {}: {error}", file.display())))?;
         run(versus(&[]).args(["--", "compare", suite, only]).arg(&file))?;
+        if is_whole {
+            pools("pool-contended", only)?;
+            pools(OUTAGES, only)?;
+        }
     }
     Ok(())
+}
+
+fn pools(part: &str, only: &str) -> Outcome {
+    // The testkit starts the servers; its allocator and its clock would be in the way where nanoseconds count.
+    let features: &[&str] = if part == OUTAGES { &["--features", "testkit"] } else { &[] };
+    if part == OUTAGES {
+        setup::require("compare", "redis-server")?;
+    }
+    run(versus(features).args(["--", part, only]))
 }
 
 /// What `hit-ratio` is asked for.

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn help_is_help_and_nonsense_is_a_usage_error() {
-        let table: [(&[&str], u8); 10] = [
+        let table: [(&[&str], u8); 11] = [
             (&[], 0),
             (&["--help"], 0),
             (&["help", "compare"], 0),
@@ -140,6 +140,7 @@ mod tests {
             (&["setup", "dance"], 2),
             (&["compare", "breaker", "limit"], 2),
             (&["compare", "--bless"], 2),
+            (&["compare", "pool-outages", "--slow"], 2),
             (&["conformance", "grpc"], 2),
             (&["features", "all"], 2),
         ];

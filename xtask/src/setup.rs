@@ -47,8 +47,8 @@ const TOOLS: [Tool; 11] = [
     },
     Tool {
         name: "redis-server",
-        needed_by: &["test"],
-        what_for: "the pool's tests kill it and start it again",
+        needed_by: &["test", "compare"],
+        what_for: "pools are tried on it: it is killed and started again",
         found_by: &[&["redis-server", "--version"], &["valkey-server", "--version"]],
         packages: Packages {
             apt: "redis-server",
@@ -321,7 +321,7 @@ mod tests {
         let names = |command| needed(command).map(|tool| tool.name).collect::<Vec<_>>();
         let test = ["a C compiler", "redis-server", "PostgreSQL", "promtool", "prometheus_client for Python"];
         assert_eq!(names("test"), test);
-        assert_eq!(names("compare"), ["a C compiler", "valgrind", "nginx", "wrk"]);
+        assert_eq!(names("compare"), ["a C compiler", "redis-server", "valgrind", "nginx", "wrk"]);
         assert_eq!(names("conformance"), ["a C compiler", "node", "npm", "nginx"]);
         assert_eq!(names("all").len(), TOOLS.len());
     }

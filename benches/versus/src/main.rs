@@ -2,11 +2,13 @@
 //! `suites/`, and their hit ratios on traces. Started by `cargo xtask compare`.
 
 mod hit_ratio;
+mod pools;
 mod suites {
     pub mod breaker;
     pub mod cache;
     pub mod http_cache;
     pub mod limit;
+    pub mod pool;
 }
 
 use buttress_benches::{Suite, command};
@@ -15,8 +17,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [first, rest @ ..] = &arguments[..] {
-        if first == "hit-ratio" {
-            return hit_ratio::run(rest);
+        match first.as_str() {
+            "hit-ratio" => return hit_ratio::run(rest),
+            name if name.starts_with("pool-") => return pools::run(name, rest),
+            _ => {}
         }
     }
     command::run(&[
@@ -28,5 +32,6 @@ fn main() -> ExitCode {
             facts: suites::http_cache::facts(),
         },
         Suite { name: "limit", contenders: suites::limit::contenders(), facts: Vec::new() },
+        Suite { name: "pool", contenders: suites::pool::contenders(), facts: Vec::new() },
     ])
 }
