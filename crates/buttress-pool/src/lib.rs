@@ -86,6 +86,8 @@ mod driver;
 mod error;
 mod event;
 pub mod future;
+#[cfg(feature = "http")]
+pub mod http;
 mod layer;
 mod lease;
 mod manager;
@@ -96,6 +98,8 @@ mod pool;
 mod service;
 mod shared;
 mod stats;
+#[cfg(feature = "http")]
+mod vars;
 
 pub use acquire::Acquire;
 pub use config::{Config, InvalidSize, Size};
@@ -112,6 +116,8 @@ pub use managers::{Bb8, Bb8Error};
 pub use pool::{Pool, Unreturned};
 pub use service::Pooled;
 pub use stats::Stats;
+#[cfg(feature = "http")]
+pub use vars::InvalidVar;
 
 /// What refusals and metrics call it.
 const KIND: &str = "pool";

@@ -23,6 +23,8 @@ pub(crate) use control::View;
 pub use counts::Close;
 pub(crate) use counts::{Counts, Timed, Times};
 pub(crate) use driver::{Job, Start};
+#[cfg(feature = "http")]
+pub(crate) use fx::Few;
 pub(crate) use fx::{Fx, Leak, News};
 pub(crate) use queue::Ticket;
 pub(crate) use returns::End;
@@ -30,7 +32,7 @@ pub(crate) use slots::Lend;
 
 use crate::config::{Config, Size};
 use gate::Gate;
-use queue::{Queue, State};
+pub(crate) use queue::{Queue, State};
 use slots::Slots;
 use std::collections::VecDeque;
 use std::panic::Location;
