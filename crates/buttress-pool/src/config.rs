@@ -55,7 +55,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// How many connects run at a time. Default 4: a server that has just come back is not buried.
     pub connects: NonZeroU32,
-    /// So many may wait for a connection; one more is refused at once. Default 10,000.
+    /// So many may wait for a connection; one more is refused at once. A ready service of a
+    /// [`PoolLayer`](crate::PoolLayer) has its place among them. Default 10,000.
     pub max_waiters: NonZeroU32,
     /// A connection that is out this long is reported with the place in the code that took it. For exclusive leases.
     /// Default `Duration::MAX`, which is never.

@@ -154,6 +154,7 @@ fn one_user_per_connection_and_exact_counts_whatever_happens() {
     });
     let stats = pool.stats();
     assert_eq!((stats.size, stats.in_use, stats.waiters, stats.idle), (0, 0, 0, 0));
+    assert_eq!((stats.wait.count(), stats.used.count()), (stats.served, stats.served));
     assert_eq!(seen.alive.load(Ordering::SeqCst), 0);
     let refused = stats.refused_full + stats.refused_down + stats.refused_closed;
     assert_eq!(stats.gets, stats.served + stats.timeouts + stats.cancelled + refused);

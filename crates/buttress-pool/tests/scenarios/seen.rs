@@ -162,7 +162,7 @@ async fn an_outage_is_told_once_with_its_cause_and_so_is_its_end() {
     let mut lease = pool.get().await.unwrap();
     lease.is_broken = true;
     drop(lease);
-    sleep(ms(1_000)).await;
+    sleep(ms(1_100)).await;
     assert!(pool.get().await.is_err());
     server.set(|world| (world.connect, world.check) = (Does::Works, Does::Works));
     while pool.stats().idle < 2 {
