@@ -1,3 +1,4 @@
+use crate::drops::Dropped;
 use crate::name::Kind;
 use buttress_core::Name;
 use std::fmt;
@@ -40,6 +41,17 @@ pub enum RegisterError {
         /// The metric that is there.
         by: String,
     },
+    /// A part shows what cannot be shown.
+    Shown {
+        /// The part's kind.
+        kind: &'static str,
+        /// The part's name.
+        name: Name,
+        /// The metric; empty if it has no name that could be shown.
+        metric: String,
+        /// What is wrong with it.
+        reason: Dropped,
+    },
     /// A part of this kind and name is there already, and their series could not be told apart.
     Part {
         /// The part's kind.
@@ -62,6 +74,10 @@ impl fmt::Display for RegisterError {
                 write!(f, "`{label}` of `{name}` is reserved, malformed or there twice")
             }
             Self::Taken { name, by } => write!(f, "`{name}` is taken: there is another `{by}`"),
+            Self::Shown { kind, name, metric, reason } => {
+                write!(f, "the {kind} `{name}` shows what cannot be: {reason}")?;
+                if metric.is_empty() { Ok(()) } else { write!(f, ", in `{metric}`") }
+            }
             Self::Part { kind, name } => write!(f, "there is a {kind} `{name}` already"),
         }
     }

@@ -7,6 +7,7 @@ mod drops;
 mod error;
 mod event;
 pub mod expose;
+mod families;
 mod family;
 mod gauge;
 mod histogram;
@@ -14,6 +15,7 @@ mod label;
 #[cfg(all(test, buttress_loom))]
 mod loom;
 mod name;
+mod parts;
 mod primitive;
 mod registry;
 mod table;

@@ -57,6 +57,13 @@ pub(crate) fn base(name: &str, kind: Kind) -> &str {
     }
 }
 
+/// Every name that a sample of this family may have, in one format or the other.
+pub(crate) fn samples(name: &str, kind: Kind) -> impl Iterator<Item = String> {
+    let base = base(name, kind).to_owned();
+    let suffixes = [""].iter().chain(kind.suffixes());
+    suffixes.map(move |suffix| format!("{base}{suffix}"))
+}
+
 /// Whether the name says the unit, as OpenMetrics demands of a family that has one.
 pub(crate) fn says_unit(base: &str, unit: &str) -> bool {
     base.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'))

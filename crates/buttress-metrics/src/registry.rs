@@ -1,16 +1,17 @@
 use crate::collect::{Collector, Description};
 use crate::counter::Counter;
-use crate::drops::{Drops, Observer};
+use crate::drops::Observer;
 use crate::error::RegisterError;
 use crate::event::Event;
-use crate::family::{Family, Instrument, Open, OpenFamily, Series, Source};
+use crate::families::Families;
+use crate::family::{Family, Instrument, Open, OpenFamily, Series};
 use crate::gauge::Gauge;
 use crate::histogram::{Buckets, Histogram, Value};
 use crate::label::LabelSet;
-use crate::name::{self, Kind};
-use buttress_core::{Metric, Observe};
+use crate::name;
+use crate::parts::{Gathered, Part};
+use buttress_core::{Inspect, Metric, Observe};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,23 +45,13 @@ struct Inner {
     observer: Observer,
 }
 
-#[derive(Default)]
-struct Families {
-    by_name: BTreeMap<Arc<str>, Registered>,
-    /// Every name that a sample may have, and the family that it belongs to.
-    claims: HashMap<String, Arc<str>>,
-}
-
-struct Registered {
-    source: Arc<dyn Source>,
-    drops: Arc<Drops>,
-}
-
 impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Inner { families: Mutex::default(), observer: Arc::default() }))
+        let observer = Observer::default();
+        let families = Mutex::new(Families::new(Arc::clone(&observer)));
+        Self(Arc::new(Inner { families, observer }))
     }
 
     /// Tells an observer what a person would log. The first one that is set stays. It must not panic: whoever's call it
@@ -173,24 +164,60 @@ impl Registry {
         self.open(metric, open.into(), Arc::new(buckets.grid()))
     }
 
+    /// Shows a part's own numbers, for as long as there is this registry: those of a breaker's, cache's or pool's handle.
+    /// They are read when somebody looks, and cost nothing in between.
+    ///
+    /// A metric is called as the part's [`kind`](Inspect::kind) and the metric's own name say, as in `breaker_calls_total`,
+    /// and has a label `name` with the part's. A state is one gauge for each there is, of which one is 1. What a part shows
+    /// against the rules later on is left out, and counted as [dropped](crate::Dropped).
+    ///
+    /// # Errors
+    ///
+    /// If there is a part of this kind and name already, or a metric that it shows is called as one from elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use buttress_limit::TimeoutLayer;
+    /// use buttress_metrics::{Registry, expose::Format};
+    /// use std::{sync::Arc, time::Duration};
+    ///
+    /// let registry = Registry::new();
+    /// let layer = TimeoutLayer::new("search", Duration::from_secs(1));
+    /// registry.register(Arc::new(layer.handle()))?;
+    /// assert!(registry.encode(Format::Text).contains("timeout_timed_out_total{name=\"search\"} 0\n"));
+    /// # Ok::<_, buttress_metrics::RegisterError>(())
+    /// ```
+    pub fn register(&self, part: Arc<dyn Inspect>) -> Result<(), RegisterError> {
+        self.add(Part::strong(part))
+    }
+
+    /// Shows a part's own numbers, until the part is dropped. Otherwise as [`register`](Self::register).
+    ///
+    /// # Errors
+    ///
+    /// As [`register`](Self::register). A part that was dropped is in nobody's way.
+    pub fn register_weak(&self, part: &Arc<dyn Inspect>) -> Result<(), RegisterError> {
+        self.add(Part::weak(part))
+    }
+
+    fn add(&self, part: Part) -> Result<(), RegisterError> {
+        // Asked once now, so that what cannot be shown is an error here and not a gap later.
+        let shown = Gathered::of(std::slice::from_ref(&part));
+        self.0.families.lock().add(part, &shown)
+    }
+
     /// Shows everything to `collector`: families by their names, each with its series in an order that stays.
     ///
     /// No two series have the same name and the same labels, and no two families share a name that their samples would
     /// have in a text format.
     pub fn collect(&self, collector: &mut dyn Collector) {
-        // The lock is only held for this: what a collector does is not ours.
-        let mut sources: BTreeMap<Arc<str>, Arc<dyn Source>> = BTreeMap::new();
-        let mut dropped = Vec::new();
-        for (name, Registered { source, drops }) in &self.0.families.lock().by_name {
-            sources.insert(Arc::clone(name), Arc::clone(source));
-            dropped.push(Arc::clone(drops));
-        }
-        let mut sources = sources.into_iter().peekable();
-        while let Some((_, source)) = sources.next_if(|(name, _)| **name < *DROPPED.name) {
-            source.collect(collector);
-        }
-        collect_dropped(&dropped, collector);
-        sources.for_each(|(_, source)| source.collect(collector));
+        // No lock is held while parts are asked, nor while an observer or the collector is at work: they are not ours.
+        let parts = self.0.families.lock().parts().to_vec();
+        let gathered = Gathered::of(&parts);
+        let (all, dropped) = self.0.families.lock().all(gathered);
+        dropped.into_iter().for_each(|(drops, reason)| drops.count(reason));
+        all.into_iter().for_each(|origin| origin.collect(collector));
     }
 
     fn closed<M: Instrument, L: LabelSet>(
@@ -216,61 +243,18 @@ impl Registry {
             unit: metric.unit.into(),
             help: metric.help.into(),
         };
+        let taken = || RegisterError::Taken { name: metric.name.into(), by: metric.name.into() };
         let mut families = self.0.families.lock();
-        if let Some(there) = families.by_name.get(metric.name) {
-            let same = Arc::clone(&there.source).as_any().downcast::<Series<M, N, L>>().ok();
-            let same = same.filter(|series| {
-                series.description == description && series.open == open && series.shape.plan == plan
-            });
-            return same
-                .map(OpenFamily)
-                .ok_or_else(|| RegisterError::Taken { name: metric.name.into(), by: metric.name.into() });
+        if let Some(there) = families.find(metric.name) {
+            let source = there.source.clone().ok_or_else(taken)?;
+            let same = source.as_any().downcast::<Series<M, N, L>>().map_err(|_| taken())?;
+            let is_same = same.description == description && same.open == open && same.shape.plan == plan;
+            return if is_same { Ok(OpenFamily(same)) } else { Err(taken()) };
         }
-        let name = families.claim(metric.name, M::KIND)?;
-        let drops = Arc::new(Drops::new(Arc::clone(&name), Arc::clone(&self.0.observer)));
-        let series = Arc::new(Series::new(description, open, plan, Arc::clone(&drops)));
-        let source = Arc::clone(&series) as Arc<dyn Source>;
-        families.by_name.insert(name, Registered { source, drops });
+        let drops = families.insert(metric.name, M::KIND)?;
+        let series = Arc::new(Series::new(description, open, plan, drops));
+        families.give(metric.name, Arc::clone(&series) as _);
         Ok(OpenFamily(series))
-    }
-}
-
-impl Families {
-    /// Keeps all names that samples of this family may have, or none.
-    fn claim(&mut self, name: &str, kind: Kind) -> Result<Arc<str>, RegisterError> {
-        let base = name::base(name, kind);
-        let all = kind.suffixes().iter().map(|suffix| format!("{base}{suffix}")).chain([base.to_owned()]);
-        let all: Vec<_> = all.collect();
-        let ours = (name == DROPPED.name).then_some(DROPPED.name);
-        if let Some(by) = all.iter().find_map(|name| self.claims.get(name).map(|by| &**by)).or(ours) {
-            return Err(RegisterError::Taken { name: name.into(), by: by.into() });
-        }
-        let owner: Arc<str> = name.into();
-        self.claims.extend(all.into_iter().map(|name| (name, Arc::clone(&owner))));
-        Ok(owner)
-    }
-}
-
-const DROPPED: Metric = Metric {
-    name: "buttress_metrics_dropped_total",
-    unit: "",
-    help: "what was not recorded or shown as it was given, by metric and reason",
-};
-
-fn collect_dropped(all: &[Arc<Drops>], collector: &mut dyn Collector) {
-    let mut begun = false;
-    for drops in all {
-        for (reason, total) in drops.counted() {
-            if !std::mem::replace(&mut begun, true) {
-                collector.family(&Description {
-                    name: DROPPED.name.into(),
-                    kind: Kind::Counter,
-                    unit: DROPPED.unit.into(),
-                    help: DROPPED.help.into(),
-                });
-            }
-            collector.counter(&[("metric", drops.metric()), ("reason", reason.as_str())], total);
-        }
     }
 }
 
@@ -282,7 +266,7 @@ impl Default for Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.0.families.lock().by_name.keys().cloned().collect();
+        let names: Vec<_> = self.0.families.lock().names().cloned().collect();
         f.debug_struct("Registry").field("families", &names).finish_non_exhaustive()
     }
 }

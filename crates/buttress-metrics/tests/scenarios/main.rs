@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod exact;
+mod parts;
 mod registry;
 mod rows;
 #[cfg(feature = "http")]

@@ -1,0 +1,212 @@
+//! What parts show of themselves, read when somebody looks.
+
+use crate::collect::{Collector, Description};
+use crate::drops::Dropped;
+use crate::histogram::Snapshot;
+use crate::name::{self, Kind, is_label};
+use buttress_core::{Distribution, Inspect, Labels, Metric, Name, Sink};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+/// The label that tells parts of one kind apart.
+const INSTANCE: &str = "name";
+
+/// A part, and what it is called.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) kind: &'static str,
+    pub(crate) name: Name,
+    held: Held,
+}
+
+#[derive(Clone)]
+enum Held {
+    Strong(Arc<dyn Inspect>),
+    Weak(Weak<dyn Inspect>),
+}
+
+impl Part {
+    pub(crate) fn strong(part: Arc<dyn Inspect>) -> Self {
+        Self { kind: part.kind(), name: part.name(), held: Held::Strong(part) }
+    }
+
+    pub(crate) fn weak(part: &Arc<dyn Inspect>) -> Self {
+        Self { kind: part.kind(), name: part.name(), held: Held::Weak(Arc::downgrade(part)) }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        match &self.held {
+            Held::Strong(_) => true,
+            Held::Weak(part) => part.strong_count() > 0,
+        }
+    }
+
+    fn part(&self) -> Option<Arc<dyn Inspect>> {
+        match &self.held {
+            Held::Strong(part) => Some(Arc::clone(part)),
+            Held::Weak(part) => part.upgrade(),
+        }
+    }
+}
+
+/// What all parts show, by the names of the families.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) families: BTreeMap<String, Shown>,
+    /// What could not be shown, and of which family if that has a name.
+    pub(crate) dropped: Vec<(String, Dropped)>,
+}
+
+/// One family, of one or more parts.
+pub(crate) struct Shown {
+    pub(crate) description: Description,
+    rows: Vec<Row>,
+    seen: HashSet<RowLabels>,
+}
+
+type RowLabels = Arc<[(&'static str, String)]>;
+
+struct Row {
+    labels: RowLabels,
+    value: Value,
+}
+
+enum Value {
+    Counter(u64),
+    Gauge(f64),
+    Histogram(Box<Snapshot>),
+}
+
+impl Value {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Counter(_) => Kind::Counter,
+            Self::Gauge(_) => Kind::Gauge,
+            Self::Histogram(_) => Kind::Histogram,
+        }
+    }
+}
+
+impl Gathered {
+    /// Asks all parts that are alive. One that panics shows nothing, and the others do.
+    pub(crate) fn of(parts: &[Part]) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            let Some(held) = part.part() else { continue };
+            let mut own = Reader { kind: part.kind, name: part.name, gathered: Self::default() };
+            match catch_unwind(AssertUnwindSafe(|| held.inspect(&mut own))) {
+                Ok(()) => all.add(own.gathered),
+                Err(_) => all.dropped.push((String::new(), Dropped::Panicked)),
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, more: Self) {
+        self.dropped.extend(more.dropped);
+        for (name, shown) in more.families {
+            for row in shown.rows {
+                self.push(name.clone(), &shown.description, row);
+            }
+        }
+    }
+
+    fn push(&mut self, name: String, description: &Description, row: Row) {
+        let shown = self.families.entry(name).or_insert_with_key(|_| Shown {
+            description: description.clone(),
+            rows: Vec::new(),
+            seen: HashSet::new(),
+        });
+        let name = shown.description.name.clone().into_owned();
+        if shown.description.kind != row.value.kind() {
+            self.dropped.push((name, Dropped::Taken));
+        } else if shown.seen.insert(Arc::clone(&row.labels)) {
+            shown.rows.push(row);
+        } else {
+            self.dropped.push((name, Dropped::Duplicate));
+        }
+    }
+}
+
+impl Shown {
+    pub(crate) fn collect(&self, into: &mut dyn Collector) {
+        into.family(&self.description);
+        for Row { labels, value } in &self.rows {
+            let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, &**value)).collect();
+            match value {
+                Value::Counter(total) => into.counter(&labels, *total),
+                Value::Gauge(value) => into.gauge(&labels, *value),
+                Value::Histogram(snapshot) => into.histogram(&labels, snapshot),
+            }
+        }
+    }
+}
+
+/// Takes what one part shows.
+struct Reader {
+    kind: &'static str,
+    name: Name,
+    gathered: Gathered,
+}
+
+impl Reader {
+    fn push(&mut self, metric: &Metric, labels: Labels<'_>, value: Value) {
+        let kind = value.kind();
+        let name = format!("{}_{}", self.kind, metric.name);
+        if let Err(reason) = check(&name, kind, labels) {
+            let name = if reason == Dropped::Name { String::new() } else { name };
+            self.gathered.dropped.push((name, reason));
+            return;
+        }
+        let own = [(INSTANCE, self.name.as_str())];
+        let labels = own.iter().chain(labels).filter(|(_, value)| !value.is_empty());
+        let labels = labels.map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let description = Description {
+            name: Cow::Owned(name.clone()),
+            kind,
+            unit: metric.unit.into(),
+            help: metric.help.into(),
+        };
+        self.gathered.push(name, &description, Row { labels, value });
+    }
+}
+
+fn check(name: &str, kind: Kind, labels: Labels<'_>) -> Result<(), Dropped> {
+    // A unit that the name does not say is left away where the text is written.
+    let is_total = name.ends_with("_total") == (kind == Kind::Counter);
+    if !is_total || !name::is_word(name) {
+        return Err(Dropped::Name);
+    }
+    let repeated = |index: usize, name: &str| labels[..index].iter().any(|(other, _)| *other == name);
+    let wrong = labels
+        .iter()
+        .enumerate()
+        .any(|(index, (name, _))| !is_label(name) || *name == INSTANCE || repeated(index, name));
+    if wrong { Err(Dropped::Label) } else { Ok(()) }
+}
+
+impl Sink for Reader {
+    fn counter(&mut self, metric: &Metric, labels: Labels<'_>, total: u64) {
+        self.push(metric, labels, Value::Counter(total));
+    }
+
+    fn gauge(&mut self, metric: &Metric, labels: Labels<'_>, value: f64) {
+        self.push(metric, labels, Value::Gauge(value));
+    }
+
+    fn state(&mut self, metric: &Metric, all: &[&'static str], now: usize) {
+        for (index, state) in all.iter().enumerate() {
+            let is_now = if index == now { 1.0 } else { 0.0 };
+            self.push(metric, &[(metric.name, state)], Value::Gauge(is_now));
+        }
+    }
+
+    fn histogram(&mut self, metric: &Metric, labels: Labels<'_>, durations: &Distribution) {
+        self.push(metric, labels, Value::Histogram(Box::new(durations.into())));
+    }
+
+    fn note(&mut self, _: &'static str, _: &dyn Display) {}
+}
