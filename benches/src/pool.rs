@@ -4,14 +4,15 @@ use crate::Contender;
 use buttress_pool::{Config, Manager, Pool, Size};
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::LazyLock;
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle};
 
 /// Neither statistics nor a window after which a connection is checked: no clock is read.
 pub const BARE: &str = "buttress: get, bare";
@@ -85,12 +86,15 @@ where
     black_box(second.await.expect("it is there"));
 }
 
-/// Where pools live: what they do in the background is done while nobody waits for it.
+/// The runtime on which pools live, for the life of the program: what they do in the background is in nobody's time.
 #[must_use]
-pub fn home() -> &'static Runtime {
-    static HOME: LazyLock<Runtime> = LazyLock::new(|| {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).enable_time().build().expect("the system has room for one thread more")
+pub fn home() -> &'static Handle {
+    static HOME: LazyLock<Handle> = LazyLock::new(|| {
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime without I/O needs nothing from the system");
+        let handle = runtime.handle().clone();
+        thread::spawn(move || runtime.block_on(pending::<()>()));
+        handle
     });
     &HOME
 }
