@@ -1,0 +1,26 @@
+//! What is not ours may panic: wakers, drops, clones, closures, the service. Nobody here is to blame, and nobody else is
+//! to suffer.
+
+use std::mem::needs_drop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The result, unless it panics.
+#[inline]
+pub(crate) fn guarded<T>(foreign: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(foreign)).ok()
+}
+
+pub(crate) fn discard<T>(what: T) {
+    if needs_drop::<T>() {
+        let _ = guarded(|| drop(what));
+    }
+}
+
+/// One by one: where two of them panic in one unwinding, the process ends.
+pub(crate) fn discard_all<T>(all: &mut Vec<T>) {
+    if needs_drop::<T>() {
+        all.drain(..).for_each(discard);
+    } else {
+        all.clear();
+    }
+}
