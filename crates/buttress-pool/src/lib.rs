@@ -98,7 +98,7 @@ mod pool;
 mod service;
 mod shared;
 mod stats;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "postgres", feature = "redis"))]
 mod vars;
 
 pub use acquire::Acquire;
@@ -109,6 +109,10 @@ pub use event::Event;
 pub use layer::PoolLayer;
 pub use lease::Lease;
 pub use manager::Manager;
+#[cfg(feature = "postgres")]
+pub use managers::postgres;
+#[cfg(feature = "redis")]
+pub use managers::redis;
 #[cfg(feature = "sqlite")]
 pub use managers::sqlite;
 #[cfg(feature = "bb8")]
@@ -116,7 +120,7 @@ pub use managers::{Bb8, Bb8Error};
 pub use pool::{Pool, Unreturned};
 pub use service::Pooled;
 pub use stats::Stats;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "postgres", feature = "redis"))]
 pub use vars::InvalidVar;
 
 /// What refusals and metrics call it.

@@ -1,5 +1,7 @@
 //! Settings from variables of the environment. What looks them up is an argument, and that can be `std::env::var`.
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use crate::Size;
 use std::env::VarError;
 use std::fmt;
 use std::str::FromStr;
@@ -64,4 +66,25 @@ pub(crate) fn number<T: FromStr>(
 ) -> Result<Option<T>, InvalidVar> {
     let text = text(look_up, name)?;
     text.map(|text| text.parse().map_err(|_| InvalidVar::new(name, text, rule))).transpose()
+}
+
+/// The size that two variables say, or one; five and twenty unless told, but the least gives way to what the most says.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) fn size(
+    look_up: &impl Fn(&'static str) -> Result<String, VarError>,
+    min_name: Option<&'static str>,
+    max_name: &'static str,
+) -> Result<Size, InvalidVar> {
+    const MOST: &str = "a whole number from 1 to 1000000";
+    let default = Size::default();
+    let max = number(look_up, max_name, MOST)?.unwrap_or(default.max());
+    if Size::new(0, max).is_none() {
+        return Err(InvalidVar::new(max_name, max.to_string(), MOST));
+    }
+    let min = min_name.map(|name| number(look_up, name, "a whole number from 0 to 1000000"));
+    let min = min.transpose()?.flatten().unwrap_or(default.min().min(max));
+    Size::new(min, max).ok_or_else(|| {
+        let rule = format!("no more than {max_name}, which is {max}");
+        InvalidVar::new(min_name.unwrap_or(max_name), min.to_string(), rule)
+    })
 }

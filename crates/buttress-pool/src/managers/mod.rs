@@ -2,6 +2,10 @@
 
 #[cfg(feature = "bb8")]
 mod bb8;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
