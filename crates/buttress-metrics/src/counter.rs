@@ -20,13 +20,27 @@ use std::sync::Arc;
 /// assert_eq!(jobs.total(), 3);
 /// # Ok::<_, buttress_metrics::RegisterError>(())
 /// ```
-// On a cache line of its own, so that counters that are made together do not slow each other down.
 #[derive(Clone)]
-pub struct Counter(Arc<Lane<AtomicU64>>);
+pub struct Counter(pub(crate) Arc<Total>);
+
+/// On a cache line of its own, so that counters that are made together do not slow each other down.
+pub(crate) struct Total(Lane<AtomicU64>);
+
+impl Total {
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        // Relaxed: a count, which publishes nothing.
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn raise_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
+    }
+}
 
 impl Counter {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Lane::new(AtomicU64::new(0))))
+        Self(Arc::new(Total(Lane::new(AtomicU64::new(0)))))
     }
 
     /// Counts one.
@@ -38,19 +52,18 @@ impl Counter {
     /// Counts so many at once.
     #[inline]
     pub fn add(&self, more: u64) {
-        // Relaxed: a count, which publishes nothing.
-        self.0.fetch_add(more, Ordering::Relaxed);
+        self.0.add(more);
     }
 
     /// Follows a count that is kept elsewhere: raises this one to `total`, unless it is there already.
     pub fn raise_to(&self, total: u64) {
-        self.0.fetch_max(total, Ordering::Relaxed);
+        self.0.raise_to(total);
     }
 
     /// What was counted so far.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.0.load(Ordering::Relaxed)
     }
 }
 

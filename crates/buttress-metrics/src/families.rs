@@ -80,6 +80,11 @@ impl Families {
         }
     }
 
+    /// Where it is counted what this family leaves out, or what has none.
+    pub(crate) fn drops(&self, name: &str) -> &Arc<Drops> {
+        self.find(name).map_or(&self.drops, |family| &family.drops)
+    }
+
     fn claim(&mut self, name: &str, kind: Kind) -> Result<Arc<str>, RegisterError> {
         let all: Vec<_> = name::samples(name, kind).collect();
         if let Some(by) = all.iter().find_map(|name| self.claims.get(name)) {
@@ -90,7 +95,7 @@ impl Families {
         Ok(owner)
     }
 
-    fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         if let Some(Registered { kind, .. }) = self.by_name.remove(name) {
             name::samples(name, kind).for_each(|name| drop(self.claims.remove(&name)));
         }
@@ -151,8 +156,8 @@ impl Families {
         let drops = self.by_name.values().map(|family| &family.drops);
         let drops = [&self.drops].into_iter().chain(drops).cloned().collect();
         all.insert(DROPPED.name.into(), Origin::Drops(drops));
-        let drops = |name: &str| self.find(name).map_or(&self.drops, |family| &family.drops);
-        let dropped = dropped.into_iter().map(|(name, reason)| (Arc::clone(drops(&name)), reason)).collect();
+        let dropped =
+            dropped.into_iter().map(|(name, reason)| (Arc::clone(self.drops(&name)), reason)).collect();
         (all.into_values().collect(), dropped)
     }
 }

@@ -26,26 +26,41 @@ use std::sync::Arc;
 /// # Ok::<_, buttress_metrics::RegisterError>(())
 /// ```
 #[derive(Clone)]
-pub struct Gauge(Arc<Lane<AtomicU64>>);
+pub struct Gauge(pub(crate) Arc<Level>);
+
+/// On a cache line of its own, as a counter's total is.
+pub(crate) struct Level(Lane<AtomicU64>);
+
+impl Level {
+    #[inline]
+    pub(crate) fn set(&self, value: f64) {
+        // Relaxed, here and below: a value, which publishes nothing.
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, more: f64) {
+        if more.is_finite() {
+            change(&self.0, |value| value + more);
+        }
+    }
+}
 
 impl Gauge {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Lane::new(AtomicU64::new(0_f64.to_bits()))))
+        Self(Arc::new(Level(Lane::new(AtomicU64::new(0_f64.to_bits())))))
     }
 
     /// Shows this value from now on.
     #[inline]
     pub fn set(&self, value: f64) {
-        // Relaxed, here and below: a value, which publishes nothing.
-        self.0.store(value.to_bits(), Ordering::Relaxed);
+        self.0.set(value);
     }
 
     /// Adds to the value; a negative number takes away from it.
     #[inline]
     pub fn add(&self, more: f64) {
-        if more.is_finite() {
-            change(&self.0, |value| value + more);
-        }
+        self.0.add(more);
     }
 
     /// Takes away from the value.
@@ -64,7 +79,7 @@ impl Gauge {
     /// The value now.
     #[must_use]
     pub fn value(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+        f64::from_bits(self.0.0.load(Ordering::Relaxed))
     }
 }
 

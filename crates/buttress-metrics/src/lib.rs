@@ -6,6 +6,9 @@ mod counter;
 mod drops;
 mod error;
 mod event;
+#[cfg(feature = "exporter")]
+#[cfg_attr(docsrs, doc(cfg(feature = "exporter")))]
+pub mod exporter;
 pub mod expose;
 mod families;
 mod family;
@@ -17,6 +20,9 @@ mod loom;
 mod name;
 mod parts;
 mod primitive;
+#[cfg(feature = "recorder")]
+#[cfg_attr(docsrs, doc(cfg(feature = "recorder")))]
+pub mod recorder;
 mod registry;
 mod table;
 mod trace;

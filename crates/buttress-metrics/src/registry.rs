@@ -10,8 +10,16 @@ use crate::histogram::{Buckets, Histogram, Value};
 use crate::label::LabelSet;
 use crate::name;
 use crate::parts::{Gathered, Part};
+#[cfg(feature = "recorder")]
+use crate::{
+    drops::{Dropped, Drops},
+    family::Source,
+    name::Kind,
+};
 use buttress_core::{Inspect, Metric, Observe};
 use parking_lot::Mutex;
+#[cfg(feature = "recorder")]
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -218,6 +226,40 @@ impl Registry {
         let (all, dropped) = self.0.families.lock().all(gathered);
         dropped.into_iter().for_each(|(drops, reason)| drops.count(reason));
         all.into_iter().for_each(|origin| origin.collect(collector));
+    }
+
+    /// A family that is found by its name alone, and made by whoever is the first to ask.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn find_or_insert<S: Source + Any>(
+        &self,
+        name: &str,
+        kind: Kind,
+        make: impl FnOnce(Arc<Drops>) -> Result<S, Dropped>,
+    ) -> Result<Arc<S>, Dropped> {
+        let mut families = self.0.families.lock();
+        if let Some(there) = families.find(name) {
+            let source = there.source.clone().ok_or(Dropped::Taken)?;
+            return source.as_any().downcast().map_err(|_| Dropped::Taken);
+        }
+        let drops = families.insert(name, kind).map_err(|_| Dropped::Taken)?;
+        match make(drops) {
+            Ok(source) => {
+                let source = Arc::new(source);
+                families.give(name, Arc::clone(&source) as _);
+                Ok(source)
+            }
+            Err(reason) => {
+                families.remove(name);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Counts what was left out, for the family of this name if there is one.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn dropped(&self, name: &str, reason: Dropped) {
+        let drops = Arc::clone(self.0.families.lock().drops(name));
+        drops.count(reason);
     }
 
     fn closed<M: Instrument, L: LabelSet>(

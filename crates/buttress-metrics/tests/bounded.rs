@@ -50,6 +50,28 @@ fn ten_thousand_values_of_a_label_take_no_more_than_a_hundred() {
     assert_eq!(rows.dropped("logins_total", "overflow"), 9_900);
 }
 
+#[cfg(feature = "recorder")]
+#[test]
+fn ten_thousand_values_in_a_macro_take_no_more_than_a_hundred() {
+    let _alone = alone();
+    let registry = Registry::new();
+    let recorder = buttress_metrics::recorder::Recorder::new(&registry);
+    let log_in = |users: std::ops::Range<u32>| {
+        metrics::with_local_recorder(&recorder, || {
+            for user in users {
+                metrics::counter!("logins", "user" => user.to_string()).increment(1);
+                metrics::histogram!("took", "user" => user.to_string()).record(1.0);
+            }
+        });
+    };
+    log_in(0..101);
+    let before = live_bytes();
+    log_in(101..10_000);
+    let more = live_bytes().saturating_sub(before);
+    assert!(more <= SLACK, "9,899 users took {more} bytes");
+    assert_eq!(Rows::of(&registry).total("logins_total", "_overflow=true"), 9_900);
+}
+
 #[test]
 fn a_label_value_as_long_as_a_book_takes_nothing() {
     let _alone = alone();

@@ -94,7 +94,7 @@ fn read_comment(comment: &str, format: Format, families: &mut Vec<Family>) -> Ch
     Ok(())
 }
 
-fn read_sample(line: &str, format: Format) -> Checked<Sample> {
+pub(crate) fn read_sample(line: &str, format: Format) -> Checked<Sample> {
     let end = line.find(['{', ' ']).ok_or("no value")?;
     let (name, rest) = line.split_at(end);
     ensure(is_name(name), "not a name")?;

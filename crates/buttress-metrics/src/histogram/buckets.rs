@@ -97,6 +97,19 @@ impl Default for Buckets<f64> {
     }
 }
 
+#[cfg(feature = "recorder")]
+impl Buckets<f64> {
+    /// Those of durations, in seconds.
+    pub(crate) fn seconds() -> Self {
+        Self { bounds: Buckets::<Duration>::default().bounds.iter().map(Duration::as_secs_f64).collect() }
+    }
+
+    /// Those of sizes, in bytes.
+    pub(crate) fn bytes() -> Self {
+        Self { bounds: Buckets::<u64>::default().bounds.iter().map(|size| *size as f64).collect() }
+    }
+}
+
 /// Bounds that are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidBuckets(Wrong);

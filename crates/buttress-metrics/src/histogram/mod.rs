@@ -54,7 +54,7 @@ use value::Sum;
 /// # Ok::<_, buttress_metrics::RegisterError>(())
 /// ```
 pub struct Histogram<V: Value = Duration> {
-    cells: Arc<Cells>,
+    pub(crate) cells: Arc<Cells>,
     value: PhantomData<fn(V)>,
 }
 
@@ -88,6 +88,19 @@ impl Cells {
         }
         self.refuse(ticks);
         None
+    }
+
+    /// Counts a number so often at once.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn record_many(&self, value: f64, times: u64) {
+        let Some(rest) = times.checked_sub(1) else { return };
+        if let Some(cell) = self.record(value) {
+            if value.is_finite() {
+                self.sum.add_float(value * rest as f64);
+            }
+            // Release: as in `record`.
+            self.cells[cell].fetch_add(rest, Ordering::Release);
+        }
     }
 
     #[cold]

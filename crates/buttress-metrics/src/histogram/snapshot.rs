@@ -80,6 +80,25 @@ impl Snapshot {
         &self.exemplars
     }
 
+    /// Each cell's middle and count; of the last one, which has none, twice its lower edge.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn values(&self) -> impl ExactSizeIterator<Item = (f64, u64)> + '_ {
+        let length = self.cells.as_ref().map_or(self.buckets.len(), |(_, cells)| cells.len());
+        let mut lower = 0.0;
+        (0..length).map(move |index| {
+            let (upper, count) = match &self.cells {
+                Some((grid, cells)) => (grid.edge(index), cells[index]),
+                None => {
+                    let before = index.checked_sub(1).map_or(0, |before| self.buckets[before].count);
+                    (self.buckets[index].bound, self.buckets[index].count - before)
+                }
+            };
+            let middle = if upper.is_finite() { lower + (upper - lower) / 2.0 } else { 2.0 * lower };
+            lower = upper;
+            (middle, count)
+        })
+    }
+
     /// The value that `share` of all stayed within. It is never below the exact one, and over it by 3.2 % at most;
     /// infinite if it lies above the cells. `None` if nothing was recorded.
     ///

@@ -57,7 +57,7 @@ impl Sum {
     }
 
     #[inline]
-    fn add_float(&self, value: f64) {
+    pub(crate) fn add_float(&self, value: f64) {
         change(&self.low, |sum| (sum + value).min(f64::MAX));
     }
 

@@ -3,6 +3,8 @@
 
 mod exact;
 mod parts;
+#[cfg(feature = "recorder")]
+mod recorder;
 mod registry;
 mod rows;
 #[cfg(feature = "http")]
