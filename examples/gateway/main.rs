@@ -5,6 +5,8 @@
 //! ```text
 //! cargo run --release --example gateway                                    # with an upstream of its own
 //! cargo run --release --example gateway -- --upstream http://127.0.0.1:8080    # or before yours
+//! cargo run --release --example gateway -- --database memories.sqlite      # memories in a file
+//! DATABASE_URL=postgres://user@host/name cargo run --release --example gateway    # or on a server
 //! cargo run --release --example gateway -- --help                          # every flag
 //!
 //! curl localhost:5057/memories --json '{"content": "the first"}'
@@ -37,11 +39,14 @@ mod upload;
 use axum::Router;
 use axum::serve::{ListenerExt, TapIo};
 use buttress::breaker;
+use buttress::pool::InvalidVar;
+use buttress::pool::postgres::{self, Postgres};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use memories::{Database, Memories};
 use proxy::Upstream;
+use std::env;
 use std::fmt;
 use std::future::IntoFuture;
 use std::io::{self, Write};
@@ -67,7 +72,8 @@ struct Args {
     /// The server to stand before, http://host:port; without it, an embedded memory service
     #[arg(long, value_name = "URL")]
     upstream: Option<Upstream>,
-    /// SQLite file of the embedded memory service; without it, memories end with the process
+    /// SQLite file of the embedded memory service; without it memories are on the PostgreSQL server of `DATABASE_URL`, or
+    /// else end with the process
     #[arg(long, value_name = "PATH", conflicts_with = "upstream")]
     database: Option<PathBuf>,
     /// How long a request may take in all, until its response begins
@@ -122,8 +128,16 @@ impl Args {
         Ok(args)
     }
 
-    fn database(&self) -> Database {
-        self.database.clone().map_or(Database::Memory, Database::File)
+    /// A flag is for this process, and wins over what the environment says to all.
+    fn database(&self) -> Result<Database, InvalidVar> {
+        if let Some(path) = &self.database {
+            return Ok(Database::File(path.clone()));
+        }
+        if env::var_os("DATABASE_URL").is_none_or(|url| url.is_empty()) {
+            return Ok(Database::Memory);
+        }
+        let server = Postgres::from_vars(env::var)?.statement_timeout(self.attempt_timeout);
+        Ok(Database::Postgres(Box::new(server), postgres::size(env::var)?))
     }
 
     fn upload(&self) -> Duration {
@@ -170,7 +184,7 @@ async fn run(args: Args) -> Result<(), String> {
     let (upstream, memories) = match &args.upstream {
         Some(upstream) => (upstream.clone(), None),
         None => {
-            let memories = Memories::start(args.database()).await?;
+            let memories = Memories::start(args.database().map_err(|error| error.to_string())?).await?;
             (memories.address().into(), Some(memories))
         }
     };

@@ -1,4 +1,4 @@
-//! The embedded upstream: a small memory service on SQLite, with a listener of its own, so that what is
+//! The embedded upstream: a small memory service on SQLite or PostgreSQL, with a listener of its own, so that what is
 //! carried to it crosses real sockets. It stands for whatever you put the gateway before.
 //!
 //! | request | answer |
@@ -10,6 +10,7 @@
 //! | `PUT`, `DELETE /memories/{id}` | 200, 204 |
 //! | `POST /chaos` `{"mode": "fail"}`, `"stall"` or `"ok"` | the mode; see [`crate::chaos`] |
 
+mod postgres;
 mod sqlite;
 mod store;
 
@@ -21,6 +22,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use buttress::pool::Size;
+use buttress::pool::postgres::Postgres;
 use buttress::{Inspect, Metric, Name, Sink};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, StatusCode};
@@ -47,6 +50,8 @@ pub(crate) enum Database {
     Memory,
     /// SQLite.
     File(PathBuf),
+    /// So many connections to this server.
+    Postgres(Box<Postgres>, Size),
 }
 
 /// The running service; it ends with the process.
@@ -60,6 +65,7 @@ impl Memories {
     /// Opens the database and serves on a loopback port of its own. Spawns tasks.
     pub(crate) async fn start(database: Database) -> Result<Self, String> {
         let store = match database {
+            Database::Postgres(server, size) => Store::postgres(*server, size).await,
             Database::File(path) => Store::sqlite(Some(&path)).await,
             Database::Memory => Store::sqlite(None).await,
         };

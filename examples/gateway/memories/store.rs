@@ -1,9 +1,10 @@
 //! Where memories are kept: in SQLite, within this process, or on a PostgreSQL server. Each has a pool, and three services
 //! before it that look the same for both.
 
-use super::sqlite;
+use super::{postgres, sqlite};
 use crate::problem::{self, Problem};
-use buttress::pool::PoolLayer;
+use buttress::pool::postgres::Postgres;
+use buttress::pool::{Pool, PoolLayer, Size};
 use buttress::{Inspect, pool};
 use http::StatusCode;
 use serde::Serialize;
@@ -128,6 +129,14 @@ impl Store {
         // From here on: what is wrong so far is told by the one who asks for it.
         let pool = pool.observe(|event: pool::Event| log(&event));
         Ok(over!(pool, sqlite))
+    }
+
+    /// Goes to this server. Spawns the pool's task.
+    pub(super) async fn postgres(server: Postgres, size: Size) -> Result<Self, Error> {
+        let pool = Pool::new("database", pool::Config::default().size(size), server);
+        postgres::create(pool.get().await.map_err(Failure::new)?).await?;
+        let pool = pool.observe(|event: pool::Event| log(&event));
+        Ok(over!(pool, postgres))
     }
 
     pub(super) fn pool(&self) -> Arc<dyn Inspect> {

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod caching;
+mod database;
 mod drain;
 mod flags;
 mod outage;
@@ -36,6 +37,7 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(|| support::built("gateway"));
 /// The program with these flags, not yet started; it is killed with the test.
 fn command(flags: &[&str]) -> Command {
     let mut command = Command::new(&*BINARY);
+    command.env_remove("DATABASE_URL"); // of whoever runs the tests
     command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -60,7 +62,11 @@ impl Gateway {
 
     /// Starts one at `address`, or returns what it printed instead.
     async fn try_start(address: &str, flags: &[&str]) -> Result<Self, String> {
-        let mut child = command(&[&["--listen", address], flags].concat()).spawn().expect("it can be run");
+        Self::run(command(&[&["--listen", address], flags].concat())).await
+    }
+
+    async fn run(mut command: Command) -> Result<Self, String> {
+        let mut child = command.spawn().expect("it can be run");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("stdout is piped");
         let read = timeout(PATIENCE, BufReader::new(stdout).read_line(&mut line)).await;

@@ -7,7 +7,12 @@ use serde_json::json;
 #[tokio::test]
 async fn memories_are_kept_found_changed_and_forgotten() {
     let gateway = Gateway::start(&[]).await;
+    use_memories(&gateway).await;
+    gateway.stop().await;
+}
 
+/// Does with memories what can be done, where there were none.
+pub(super) async fn use_memories(gateway: &Gateway) {
     let made = gateway.post("/memories", json!({ "content": "the First 100%", "tags": ["a", "b"] })).await;
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(made.headers["location"], "/memories/1");
@@ -41,7 +46,6 @@ async fn memories_are_kept_found_changed_and_forgotten() {
     gateway.get("/memories/2").await.assert_problem(404);
 
     assert_eq!(gateway.status().await.breaker(), "closed");
-    gateway.stop().await;
 }
 
 #[tokio::test]
@@ -55,6 +59,8 @@ async fn what_makes_no_sense_is_a_problem_and_not_a_failure() {
         ("/memories", json!({ "content": "x", "tags": vec!["t"; 17] }), 422),
         ("/memories", json!({ "content": "x", "tags": ["t".repeat(65)] }), 422),
         ("/memories", json!({ "content": "x", "colour": "red" }), 422),
+        ("/memories", json!({ "content": "x\0y" }), 422),
+        ("/memories", json!({ "content": "x", "tags": ["\0"] }), 422),
         ("/chaos", json!({ "mode": "dance" }), 422),
         ("/chaos", json!({ "mode": "fail", "status": 200 }), 422),
         ("/memories/1", json!({}), 405),
@@ -67,23 +73,10 @@ async fn what_makes_no_sense_is_a_problem_and_not_a_failure() {
         ("/memories?limit=0", 422),
         ("/memories?limit=101", 422),
         ("/memories?page=1", 400),
+        ("/memories?q=%00", 422),
     ] {
         gateway.get(path).await.assert_problem(status);
     }
     assert_eq!(gateway.status().await.calls("failure"), 0);
     gateway.stop().await;
-}
-
-#[tokio::test]
-async fn memories_in_a_file_outlive_the_process() {
-    let file = std::env::temp_dir().join(format!("buttress-gateway-{}.sqlite", std::process::id()));
-    let flags = ["--database", file.to_str().expect("a temporary path is text")];
-    let gateway = Gateway::start(&flags).await;
-    assert_eq!(gateway.post("/memories", json!({ "content": "kept" })).await.status, 201);
-    gateway.stop().await;
-
-    let gateway = Gateway::start(&flags).await;
-    assert_eq!(gateway.get("/memories/1").await.body["content"], "kept");
-    gateway.stop().await;
-    std::fs::remove_file(file).unwrap();
 }
