@@ -78,11 +78,35 @@ impl Postgres {
 }
 
 impl<T> Postgres<T> {
-    /// Encrypts by this, such as a `MakeRustlsConnect` of `tokio-postgres-rustls`, where the configuration's `sslmode` lets
-    /// it: it is `prefer` unless told, and `require` makes sure.
+    /// Encrypts by this, where the configuration's `sslmode` and the server let it: it is `prefer` unless told, and `require`
+    /// makes sure.
     #[must_use]
     pub fn tls<U>(self, tls: U) -> Postgres<U> {
         Postgres { config: self.config, tls }
+    }
+
+    /// Encrypts by `rustls` with `ring`, and trusts whom the system trusts, or those in the file that the variable
+    /// `SSL_CERT_FILE` names. Whose certificate is not good is not connected to, also where `sslmode` is `prefer`.
+    ///
+    /// # Errors
+    ///
+    /// If nobody is trusted.
+    #[cfg(feature = "postgres-rustls")]
+    pub fn rustls(self) -> std::io::Result<Postgres<tokio_postgres_rustls::MakeRustlsConnect>> {
+        use std::io;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the system trusts no certificate"));
+        }
+        // Named, since a program that has another one, too, would have to choose.
+        let ring = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(self.tls(tokio_postgres_rustls::MakeRustlsConnect::new(config)))
     }
 
     /// The server ends a statement that takes this long. Whole milliseconds, at least one; `Duration::MAX` is never. Unless

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Connects to a Redis server.
+/// Connects to a Redis server. With the feature `redis-rustls` a `rediss://` URL is one, too.
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
