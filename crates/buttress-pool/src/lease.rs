@@ -58,12 +58,12 @@ impl<M: Manager> Lease<M> {
         self.is_dirty = false;
     }
 
-    /// Takes the connection out of the pool, which may make another in its place. One that is shared stays, and this is
-    /// a clone of it.
+    /// Takes the connection out of the pool, which may make another in its place. One that is shared stays, unless it is
+    /// broken or marked, and this is a clone of it.
     #[must_use]
     pub fn detach(mut self) -> M::Connection {
-        let connection = self.connection.take().expect("there until it is dropped or detached");
-        let end = if self.shared.is_shared() { End::Whole } else { End::Detached };
+        let mut connection = self.connection.take().expect("there until it is dropped or detached");
+        let end = if self.shared.is_shared() { self.end(&mut connection) } else { End::Detached };
         self.give_back(end);
         connection
     }

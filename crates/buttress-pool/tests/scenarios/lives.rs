@@ -175,6 +175,19 @@ async fn shared_leases_spread_over_the_connections_with_the_fewest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shared_connection_stays_when_a_lease_is_detached_unless_that_is_dirty() {
+    let server = Server::new();
+    let pool = Pool::shared("test", size(0, 1), Channels(server.clone()), NonZeroU32::new(3).unwrap());
+    let twin = pool.get().await.unwrap().detach();
+    assert_eq!((twin.0.id, pool.stats().idle), (1, 1));
+    let mut lease = pool.get().await.unwrap();
+    lease.mark_dirty();
+    assert_eq!(lease.detach().0.id, 1);
+    assert_eq!((pool.stats().closed(Close::Dirty), pool.stats().size), (1, 0));
+    assert_eq!(pool.get().await.unwrap().0.id, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shared_connection_that_cannot_be_cloned_costs_one_get_and_itself() {
     let server = Server::new();
     let pool = Pool::shared("test", size(1, 1), Channels(server.clone()), NonZeroU32::new(3).unwrap());
