@@ -56,6 +56,10 @@ struct List {
     len: u32,
 }
 
+impl List {
+    const EMPTY: Self = Self { head: NONE, tail: NONE, len: 0 };
+}
+
 /// All slots in a slab; one list per number of leases, most recently moved first. Indices are stable, and one is free
 /// again only when its last lease is back.
 #[derive(Debug)]
@@ -63,7 +67,9 @@ pub(crate) struct Slots<H> {
     slots: Vec<Slot<H>>,
     /// The first free slot; they are linked by `next`.
     free: u32,
-    lists: Box<[List]>,
+    /// As many as there were ever leases on one connection, and one: `leases_each` may be far more than that.
+    lists: Vec<List>,
+    leases_each: u32,
     /// No list before this one has a slot.
     lowest: usize,
     /// Slots in lists.
@@ -78,11 +84,11 @@ pub(crate) struct Slots<H> {
 
 impl<H> Slots<H> {
     pub(crate) fn new(leases_each: u32) -> Self {
-        let empty = List { head: NONE, tail: NONE, len: 0 };
         Self {
             slots: Vec::new(),
             free: NONE,
-            lists: vec![empty; leases_each as usize].into(),
+            lists: vec![List::EMPTY],
+            leases_each,
             lowest: 0,
             listed: 0,
             live: 0,
@@ -105,12 +111,12 @@ impl<H> Slots<H> {
     /// Leases that one connection may have out.
     #[inline]
     pub(crate) fn leases_each(&self) -> u32 {
-        self.lists.len() as u32
+        self.leases_each
     }
 
     #[inline]
     pub(crate) fn is_exclusive(&self) -> bool {
-        self.lists.len() == 1
+        self.leases_each == 1
     }
 
     /// Connections that are not on their way out.
@@ -127,7 +133,7 @@ impl<H> Slots<H> {
 
     /// Leases that can be had at once.
     pub(crate) fn spare(&self) -> u64 {
-        let each = u64::from(self.leases_each());
+        let each = u64::from(self.leases_each);
         (0..each).zip(&self.lists).map(|(leases, list)| u64::from(list.len) * (each - leases)).sum()
     }
 
@@ -214,11 +220,16 @@ impl<H> Slots<H> {
     /// Puts it where its number of leases belongs, in front.
     #[inline]
     pub(crate) fn link(&mut self, index: u32) {
-        let level = self.at(index).leases as usize;
-        let Some(list) = self.lists.get_mut(level) else {
+        let leases = self.at(index).leases;
+        if leases >= self.leases_each {
             self.at_mut(index).at = At::Out;
             return;
-        };
+        }
+        let level = leases as usize;
+        if level == self.lists.len() {
+            self.lists.push(List::EMPTY);
+        }
+        let list = &mut self.lists[level];
         let head = std::mem::replace(&mut list.head, index);
         list.len += 1;
         if head == NONE {

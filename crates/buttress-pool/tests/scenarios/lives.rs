@@ -2,6 +2,7 @@
 
 use super::*;
 use buttress_pool::{Close, Event};
+use buttress_testkit::alloc;
 use std::num::NonZeroU32;
 
 #[tokio::test(start_paused = true)]
@@ -185,6 +186,21 @@ async fn a_shared_connection_stays_when_a_lease_is_detached_unless_that_is_dirty
     assert_eq!(lease.detach().0.id, 1);
     assert_eq!((pool.stats().closed(Close::Dirty), pool.stats().size), (1, 0));
     assert_eq!(pool.get().await.unwrap().0.id, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_many_may_share_a_connection_costs_nothing_until_they_do() {
+    let each = NonZeroU32::new(1_000_000).unwrap();
+    let make = || Pool::shared("test", size(1, 1), Channels(Server::new()), each);
+    let (pool, counted) = alloc::count(make);
+    assert!(counted.bytes < 200_000, "{counted:?}");
+    let mut leases = vec![];
+    for _ in 0..100 {
+        leases.push(pool.get().await.unwrap());
+    }
+    assert_eq!((pool.stats().in_use, pool.stats().size), (100, 1));
+    drop(leases);
+    assert_eq!((pool.stats().in_use, pool.stats().idle), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
