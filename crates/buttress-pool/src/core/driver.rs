@@ -78,7 +78,8 @@ impl<H: Lend, E: Clone> Core<H, E> {
                 self.spare -= 1;
                 self.retire_one(fx);
             }
-            self.slots.link(slot);
+            // Not listed at once: something may have died since the clock was read.
+            self.place(slot, fx);
             fx.kick = true;
         }
         self.settle(fx);

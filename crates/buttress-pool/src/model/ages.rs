@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Config, Size};
-use crate::core::{Close, Job, Start};
+use crate::core::{Close, End, Job, Start};
 use std::time::Duration;
 
 const LIFE: Nanos = 1_000 * MS;
@@ -101,4 +101,19 @@ fn a_failed_successor_lets_nobody_go() {
     assert_eq!((pool.live(), pool.aged()), (2, 0));
     pool.connect(second, now);
     assert_eq!((pool.live(), pool.aged()), (2, 1));
+}
+
+#[test]
+fn a_connect_that_ended_before_something_died_is_checked_before_anybody_has_it() {
+    let mut pool = Pool::new(2, 2);
+    let Some(granted) = pool.core.get_fast(0, NEVER, here()) else { panic!("it is idle") };
+    let start = {
+        pool.core.put(granted.slot, None, End::Dirty, 0, 0, &mut Fx::default());
+        pool.starts(0).pop().unwrap()
+    };
+    let Some(granted) = pool.core.get_fast(0, NEVER, here()) else { panic!("it is idle") };
+    // Both look at the clock before they take the lock, and the later one takes it first.
+    pool.core.put(granted.slot, None, End::Broken, 0, 2 * MS, &mut Fx::default());
+    pool.connect(start, MS);
+    assert_eq!((pool.core.view(0).idle, pool.core.view(0).checking), (0, 1));
 }
