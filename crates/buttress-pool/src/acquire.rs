@@ -22,6 +22,12 @@ type Check<C> = Mutex<Pin<Box<dyn Future<Output = (C, Result<(), Cause>)> + Send
 ///
 /// Dropped, it leaves the queue, and what it was granted meanwhile goes to the next one. A connection that it was
 /// checking is closed.
+///
+/// # Panics
+///
+/// If it has to wait, and neither the pool was made on a tokio runtime nor any get of it was polled on one: nobody would
+/// connect, or end the wait. If it has to check a connection outside a tokio runtime with timers. If it is polled again
+/// after it was ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<M: Manager> {
     /// There until it is ready: then the lease has it.
@@ -114,6 +120,8 @@ impl<M: Manager> Acquire<M> {
             Got::Granted(granted) => self.granted(granted, now),
             Got::Waiting(id) => {
                 self.state = State::Waiting(id);
+                let is_driven = self.shared().is_driven.get().is_some();
+                assert!(is_driven, "to wait for a connection takes a tokio runtime");
                 Next::Pending
             }
             Got::Refused(why) => self.refused(why, now),

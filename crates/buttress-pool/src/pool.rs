@@ -100,7 +100,11 @@ impl<M: Manager> Pool<M> {
     #[track_caller]
     pub fn try_get(&self) -> Option<Lease<M>> {
         let now = self.shared.now_if_timed().unwrap_or(0);
-        let granted = self.shared.lock().try_get(now, Location::caller())?;
+        let granted = self.shared.lock().try_get(now, Location::caller());
+        if granted.is_none() {
+            driver::start(&self.shared);
+        }
+        let granted = granted?;
         let connection = granted.handle.and_then(|held| self.shared.open(held));
         if connection.is_none() {
             let cause: Cause =

@@ -3,6 +3,7 @@
 use super::*;
 use buttress_pool::Close;
 use buttress_testkit::alloc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_pool_waits_for_its_leases_and_names_those_that_do_not_come_back() {
@@ -217,6 +218,30 @@ fn a_pool_made_where_there_is_no_runtime_connects_when_it_is_asked() {
     let server = Server::new();
     let pool = Pool::new("test", size(2, 2), server.clone());
     assert_eq!(server.see(|world| world.connects), 0);
+    runtime().block_on(pool.get()).unwrap();
+}
+
+#[test]
+fn a_pool_made_where_there_is_no_runtime_connects_when_it_is_tried() {
+    let server = Server::new();
+    let pool = Pool::new("test", size(0, 1), server.clone());
+    assert!(pool.try_get().is_none());
+    pool.resize(Size::new(1, 1).unwrap());
+    runtime().block_on(async {
+        assert!(pool.try_get().is_none());
+        sleep(ms(10)).await;
+        assert!(pool.try_get().is_some());
+    });
+}
+
+#[test]
+fn a_get_that_would_wait_for_ever_since_there_is_no_runtime_panics() {
+    let pool = Pool::new("test", size(0, 1), Server::new());
+    let mut get = pool.get();
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut get))).is_err());
+    drop(get);
+    let stats = pool.stats();
+    assert_eq!((stats.waiters, stats.gets, stats.cancelled), (0, 1, 1));
     runtime().block_on(pool.get()).unwrap();
 }
 
