@@ -55,8 +55,8 @@ impl<M: Manager> Pool<M> {
         Self { shared }
     }
 
-    /// Tells an observer what a person would log. The first one that is set stays. It must not panic: whoever's step it is
-    /// that is observed would.
+    /// Tells an observer what a person would log. The first one that is set stays. It must not panic; if it does, that ends
+    /// with it, in a task of the pool's, and nobody else hears of the event.
     #[must_use]
     pub fn observe(self, observe: impl Observe<Event> + Send + Sync + 'static) -> Self {
         let _ = self.shared.observe.set(Box::new(observe));

@@ -164,7 +164,8 @@ impl<M: Manager> Shared<M> {
         }
         fx.wake.into_iter().for_each(Waker::wake);
         match self.observe.get() {
-            Some(observe) => fx.news.into_iter().for_each(|news| observe.observe(news.into())),
+            // Who tells is the driver or one of its tasks, and without those there is no pool.
+            Some(observe) => fx.news.into_iter().for_each(|news| unharmed(|| observe.observe(news.into()))),
             None => discard(fx.news),
         }
         fx.handles.into_iter().for_each(discard);
@@ -180,7 +181,12 @@ impl<M: Manager> Drop for Shared<M> {
 
 /// Drops what is not ours, which may panic: nobody here is to blame.
 pub(crate) fn discard<T>(what: T) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(what)));
+    unharmed(|| drop(what));
+}
+
+/// Does what is not ours, and ends its panic here.
+fn unharmed(work: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(work));
 }
 
 /// Ends what is not ours in time, and its panics here. It is made within, since a manager may panic before it gives its

@@ -174,3 +174,27 @@ async fn an_outage_is_told_once_with_its_cause_and_so_is_its_end() {
     assert_eq!(down, "connects fail, connections left: 1: connection refused");
     assert!(up.starts_with("connects work again after 1."), "{up}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_costs_the_pool_nothing() {
+    let server = Server::new();
+    let told = Arc::new(Mutex::new(vec![]));
+    let pool = {
+        let told = Arc::clone(&told);
+        let pool = server.pool(size(1, 2).leak_after(ms(1_000))).await;
+        pool.observe(move |event: Event| {
+            told.lock().push(event.to_string());
+            panic!("as it happens");
+        })
+    };
+    server.set(|world| world.connect = Does::Fails);
+    let lease = pool.get().await.unwrap();
+    assert!(pool.get_within(ms(10)).await.is_err());
+    sleep(ms(1_100)).await;
+    server.set(|world| world.connect = Does::Works);
+    drop(pool.get().await.unwrap());
+    drop(lease);
+    let told: Vec<_> = told.lock().iter().map(|told| told.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(told, ["connects", "the", "connects"], "an outage, a leak, its end");
+    assert_eq!((pool.is_closed(), pool.stats().idle), (false, 2));
+}
