@@ -162,7 +162,7 @@ async fn a_call_that_is_dropped_is_interrupted_and_its_connection_is_for_nobody_
     leave_once_it_runs(endless, &has_begun).await;
     assert!(matches!(lease.with(|_| Ok(())).await, Err(Error::Gone)));
     drop(lease);
-    assert_eq!(pool.stats().closed(Close::Broken), 1);
+    assert_eq!(pool.stats().closed(Close::Unfit), 1);
     let mut lease = pool.get().await.unwrap();
     assert_eq!(has_ended.recv(), Ok(Some(ErrorCode::OperationInterrupted)));
     assert_eq!(number(&mut lease, "SELECT count(*) FROM numbers").await, 0);
@@ -198,7 +198,7 @@ fn a_call_that_is_dropped_before_it_began_never_does() {
             assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
         drop(other);
-        assert_eq!(pool.stats().closed(Close::Broken), 1);
+        assert_eq!(pool.stats().closed(Close::Unfit), 1);
         release.send(()).unwrap();
         holds_the_thread.await.unwrap();
         pool.get().await.unwrap().with(|_| Ok(())).await.unwrap();
@@ -214,7 +214,7 @@ async fn a_panic_is_an_error_and_costs_its_connection() {
     let result = lease.with(|_| -> rusqlite::Result<()> { panic!("as it happens") }).await;
     assert!(matches!(result, Err(Error::Panicked)), "{result:?}");
     drop(lease);
-    assert_eq!(pool.stats().closed(Close::Broken), 1);
+    assert_eq!(pool.stats().closed(Close::Unfit), 1);
     assert_eq!(number(&mut pool.get().await.unwrap(), "SELECT 7").await, 7);
 }
 
@@ -226,12 +226,30 @@ async fn a_transaction_goes_on_in_the_next_call_but_not_in_the_next_lease() {
     run(&mut lease, "COMMIT; BEGIN; INSERT INTO numbers VALUES (2)").await;
     assert_eq!(number(&mut lease, "SELECT sum(n) FROM numbers").await, 3);
     drop(lease);
-    assert_eq!((pool.stats().closed(Close::Broken), pool.stats().idle), (1, 0));
+    assert_eq!((pool.stats().closed(Close::Unfit), pool.stats().idle), (1, 0));
     let mut lease = pool.get().await.unwrap();
     run(&mut lease, "INSERT INTO numbers VALUES (4)").await;
     assert_eq!(number(&mut lease, "SELECT sum(n) FROM numbers").await, 5);
     drop(lease);
-    assert_eq!((pool.stats().closed(Close::Broken), pool.stats().idle), (1, 1));
+    assert_eq!((pool.stats().closed(Close::Unfit), pool.stats().idle), (1, 1));
+}
+
+#[tokio::test]
+async fn what_one_call_left_behind_makes_no_other_connection_suspect() {
+    let pool = pool(0, 3, Sqlite::memory());
+    let mut leases = [pool.get().await.unwrap(), pool.get().await.unwrap(), pool.get().await.unwrap()];
+    run(&mut leases[0], "BEGIN").await;
+    let call = leases[1].with(|sqlite| sqlite.query_row(ENDLESS, [], |_| Ok(())));
+    assert!(pin!(call).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let [open, left, whole] = leases;
+    drop(whole);
+    for (lease, why) in [(open, "a transaction was left open"), (left, "lost by an earlier call")] {
+        drop(lease);
+        assert!(pool.try_get().is_some(), "the whole one can be had at once");
+        let (_, cause) = pool.last_error().unwrap();
+        assert!(cause.to_string().contains(why), "{cause}");
+    }
+    assert_eq!((pool.stats().closed(Close::Unfit), pool.stats().checks), (2, 0));
 }
 
 /// Tells, when it is dropped, on which thread that was.
@@ -311,7 +329,7 @@ async fn no_call_meets_a_busy_connection_however_many_are_dropped() {
     }
     let inserted = number(&mut pool.get().await.unwrap(), "SELECT count(*) FROM numbers").await;
     assert!((TASKS * CALLS * 4 / 5..=TASKS * CALLS).contains(&inserted), "{inserted}");
-    assert!(pool.stats().closed(Close::Broken) > 0, "some were dropped while they ran");
+    assert!(pool.stats().closed(Close::Unfit) > 0, "some were dropped while they ran");
     assert_eq!((pool.stats().gets, pool.stats().in_use), (pool.stats().served, 0));
 }
 

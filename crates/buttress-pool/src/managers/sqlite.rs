@@ -150,8 +150,9 @@ impl Manager for Sqlite {
         connection.open.as_ref().map(|_| ()).ok_or(Error::Gone)
     }
 
-    fn is_broken(&self, connection: &mut Connection) -> bool {
-        connection.open.as_ref().is_none_or(|open| !open.get().is_autocommit())
+    fn recycle(&self, connection: &mut Connection) -> Result<(), Error> {
+        let open = connection.open.as_ref().ok_or(Error::Gone)?;
+        if open.get().is_autocommit() { Ok(()) } else { Err(Error::Unfinished) }
     }
 }
 
@@ -278,6 +279,9 @@ pub enum Error {
     Panicked,
     /// An earlier call was dropped before its end or panicked, or the runtime has ended.
     Gone,
+    /// A connection came back with a transaction left open. Nobody is told but
+    /// [`Pool::last_error`](crate::Pool::last_error).
+    Unfinished,
 }
 
 impl Error {
@@ -298,6 +302,7 @@ impl fmt::Display for Error {
             Self::Sqlite(error) => error.fmt(f),
             Self::Panicked => f.write_str("the closure that had the connection panicked"),
             Self::Gone => f.write_str("the connection was lost by an earlier call, or with its runtime"),
+            Self::Unfinished => f.write_str("a transaction was left open"),
         }
     }
 }
@@ -306,7 +311,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Sqlite(error) => error.source(),
-            Self::Panicked | Self::Gone => None,
+            Self::Panicked | Self::Gone | Self::Unfinished => None,
         }
     }
 }
