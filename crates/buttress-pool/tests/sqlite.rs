@@ -168,6 +168,27 @@ async fn a_call_that_is_dropped_is_interrupted_and_its_connection_is_for_nobody_
     assert_eq!(number(&mut lease, "SELECT count(*) FROM numbers").await, 0);
 }
 
+#[tokio::test]
+async fn what_a_dropped_call_does_from_then_on_is_not_committed() {
+    let pool = pool(0, 1, Sqlite::memory());
+    let mut lease = pool.get().await.unwrap();
+    run(&mut lease, "CREATE TABLE numbers (n)").await;
+    let ((begins, has_begun), (drops, is_dropped), (ends, has_ended)) = (channel(), channel(), channel());
+    let call = lease.with(move |sqlite| {
+        begins.send(()).unwrap();
+        is_dropped.recv().unwrap();
+        // So short that it is done before it is asked whether to go on.
+        let result = sqlite.execute("INSERT INTO numbers VALUES (1)", []);
+        ends.send(result.as_ref().unwrap_err().sqlite_error_code()).unwrap();
+        result
+    });
+    leave_once_it_runs(call, &has_begun).await;
+    drops.send(()).unwrap();
+    assert_eq!(has_ended.recv(), Ok(Some(ErrorCode::ConstraintViolation)));
+    drop(lease);
+    assert_eq!(number(&mut pool.get().await.unwrap(), "SELECT count(*) FROM numbers").await, 0);
+}
+
 #[test]
 fn a_call_that_is_dropped_before_it_began_never_does() {
     let runtime =

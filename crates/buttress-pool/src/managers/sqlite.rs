@@ -187,9 +187,10 @@ impl Connection {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, a closure that has not begun never will; one that has is not waited for, and the statement that it runs is
-    /// interrupted, as are those that follow. Nobody else gets its connection: that is closed when the closure ends, which
-    /// rolls back what was not committed. A closure that replaces the connection's progress handler is not interrupted.
+    /// Dropped, a closure that has not begun never will. One that has is not waited for: whatever it does from then on is
+    /// not committed, and a statement that takes long is interrupted, but not while it waits for a lock, which ends within
+    /// [`Sqlite::busy_timeout`]. Nobody else gets its connection: that is closed when the closure ends. None of this holds
+    /// for a closure that replaces the connection's progress handler and commit hook.
     ///
     /// # Panics
     ///
@@ -246,9 +247,14 @@ struct Open {
 impl Open {
     fn new(connection: rusqlite::Connection, runtime: Handle) -> Self {
         let is_left = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&is_left);
+        let seen = || {
+            let is_left = Arc::clone(&is_left);
+            Some(move || is_left.load(Ordering::Relaxed))
+        };
         // Asked within statements. An interrupt from outside would miss the statement that is about to begin.
-        connection.progress_handler(1000, Some(move || seen.load(Ordering::Relaxed)));
+        connection.progress_handler(1000, seen());
+        // And where a statement ends before it is asked.
+        connection.commit_hook(seen());
         Self { connection: Some(connection), is_left, runtime }
     }
 
