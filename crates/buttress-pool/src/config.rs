@@ -24,7 +24,8 @@ pub struct Config {
     /// How many connections it keeps at least and at most. Default 5 and 20: enough for a service of a few hundred
     /// requests per second, and few enough that ten instances do not exhaust a database with a hundred places.
     pub size: Size,
-    /// Who has waited for a connection this long is refused. Default 5 s: a caller that waits longer has mostly gone.
+    /// Who has waited for a connection this long is refused. Zero waits for nobody, and for no check. Default 5 s: a
+    /// caller that waits longer has mostly gone.
     #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub acquire_timeout: Duration,
     /// A connect that takes this long has failed, so that a server which answers nothing costs a place for no longer.

@@ -156,7 +156,8 @@ impl World {
         life.leases += 1;
         assert!(life.leases <= each, "more leases than places");
         assert!(each > 1 || !life.in_check, "somebody else has it");
-        let must = life.proved < suspect_before || now - life.used.max(life.proved) >= check_after;
+        let is_stale = now - life.used.max(life.proved) >= check_after && now < granted.ticket.until;
+        let must = life.proved < suspect_before || is_stale;
         assert_eq!(granted.check, must);
         if granted.check {
             self.proving.push(Proving { granted, began: now });

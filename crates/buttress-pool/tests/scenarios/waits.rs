@@ -116,6 +116,23 @@ async fn a_waiter_that_leaves_with_a_grant_hands_it_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_no_time_for_a_check_has_the_connection_without_one() {
+    let server = Server::new();
+    let pool = server.pool(size(1, 1)).await;
+    sleep(ms(600)).await; // beyond the window
+    let (lease, took) = timed(pool.get_within(Duration::ZERO)).await;
+    assert!(took.is_zero());
+    let (mut next, id) = (pool.get_within(ms(100)), lease.unwrap().id);
+    sleep(ms(600)).await;
+    let lease = pool.get_within(Duration::ZERO).await.unwrap();
+    assert!(poll(&mut next).is_pending());
+    drop(lease);
+    sleep(ms(600)).await; // its task is not run for so long
+    let Poll::Ready(Ok(lease)) = poll(&mut next) else { panic!("it was granted in time") };
+    assert_eq!((lease.id, server.see(|world| world.checks)), (id, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_try_takes_what_is_there_and_never_waits() {
     let server = Server::new();
     let pool = server.pool(size(1, 1)).await;

@@ -137,7 +137,8 @@ impl Naive {
 
     fn grant(&mut self, waiting: &Waiting, conn: Conn, now: Nanos) -> Reply {
         let age = now - conn.used.max(conn.proved);
-        let check = conn.proved < self.suspect_before || age >= nanos(self.config.check_after);
+        let is_stale = age >= nanos(self.config.check_after) && now < waiting.until;
+        let check = conn.proved < self.suspect_before || is_stale;
         let id = conn.id;
         self.busy.push(conn);
         if check {
