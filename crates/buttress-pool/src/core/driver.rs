@@ -61,7 +61,9 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.worst_connect = self.worst_connect.max(took);
         self.counts.created += 1;
         if let Some(shut) = self.gate.open() {
-            fx.news.push(News::Up(now.saturating_sub(shut.since)));
+            if !self.closed {
+                fx.news.push(News::Up(now.saturating_sub(shut.since)));
+            }
             fx.causes.push(shut.cause);
         }
         let is_surplus = self.slots.alive() + self.connecting > self.rules.size.max();
@@ -92,7 +94,7 @@ impl<H: Lend, E: Clone> Core<H, E> {
         self.connecting -= 1;
         self.spare = self.spare.min(self.connecting);
         self.remember(cause.clone(), now, fx);
-        if self.gate.shut().is_none() {
+        if self.gate.shut().is_none() && !self.closed {
             fx.news.push(News::Down { cause: cause.clone(), left: self.slots.alive() });
         }
         fx.causes.extend(self.gate.fail(probe, cause, now));

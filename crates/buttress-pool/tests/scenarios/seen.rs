@@ -176,6 +176,21 @@ async fn an_outage_is_told_once_with_its_cause_and_so_is_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connect_that_fails_after_the_pool_was_closed_is_no_outage() {
+    let server = Server::new();
+    server.set(|world| (world.connect, world.connect_time) = (Does::Fails, ms(100)));
+    let told = Arc::new(Mutex::new(vec![]));
+    let pool = {
+        let told = Arc::clone(&told);
+        Pool::new("test", size(1, 1), server.clone()).observe(move |event: Event| told.lock().push(event))
+    };
+    sleep(ms(10)).await;
+    pool.close(Duration::ZERO).await.unwrap();
+    sleep(ms(200)).await;
+    assert_eq!((pool.stats().connects_failed, told.lock().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_observer_that_panics_costs_the_pool_nothing() {
     let server = Server::new();
     let told = Arc::new(Mutex::new(vec![]));

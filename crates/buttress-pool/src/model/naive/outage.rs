@@ -27,7 +27,7 @@ impl Naive {
     /// A connect succeeded.
     pub(super) fn is_over(&mut self, now: Nanos) {
         let outage = self.outage.take();
-        self.news.extend(outage.map(|outage| News::Up(now - outage.since)));
+        self.news.extend(outage.filter(|_| !self.closed).map(|outage| News::Up(now - outage.since)));
         self.demand = false;
     }
 
@@ -43,7 +43,7 @@ impl Naive {
         self.counts.connects_failed += 1;
         self.last_error = Some((now, cause));
         self.starts.clear();
-        if self.outage.is_none() {
+        if self.outage.is_none() && !self.closed {
             self.news.push(News::Down { cause, left: self.alive() });
         }
         let outage = self.outage.get_or_insert(Outage { since: now, until: 0, cause, probe: Some(start) });
