@@ -130,6 +130,6 @@ mod tests {
         let stats = pool.stats();
         assert_eq!((stats.gets, stats.served, stats.created, stats.checks), (4, 4, 1, 0));
         // No clock, so no times.
-        assert_eq!(stats.wait.count, 0);
+        assert_eq!(stats.wait.count(), 0);
     }
 }
