@@ -5,6 +5,7 @@ use crate::error::{Cause, Failure};
 use crate::manager::Manager;
 use crate::shared::{Shared, discard, guarded};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -71,7 +72,7 @@ fn round<M: Manager>(shared: &Arc<Shared<M>>) -> Option<Instant> {
     }
 }
 
-async fn connect<M: Manager>(mut ending: Connecting<M>, manager: Arc<M>, limit: std::time::Duration) {
+async fn connect<M: Manager>(mut ending: Connecting<M>, manager: Arc<M>, limit: Duration) {
     let result = guarded("connect", limit, || manager.connect()).await;
     ending.end(result);
 }
@@ -80,7 +81,7 @@ async fn check<M: Manager>(
     mut ending: Checking<M>,
     mut connection: M::Connection,
     manager: Arc<M>,
-    limit: std::time::Duration,
+    limit: Duration,
 ) {
     let result = guarded("check", limit, || manager.check(&mut connection)).await;
     ending.end(connection, result);

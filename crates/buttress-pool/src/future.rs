@@ -22,7 +22,7 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// If it is polled again after it has ended. A panic of the inner service passes through; the connection that it had is
+    /// Where [`Acquire`](crate::Acquire) does, and if it is polled again after it has ended. A panic of the inner service passes through; the connection that it had is
     /// closed, unless it is shared.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, M, Req, F>

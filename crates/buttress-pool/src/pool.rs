@@ -19,8 +19,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// Keeps connections and lends them; clones are the same pool.
 ///
-/// It connects at once, up to [`Size::min`], if it is made on a runtime, or else when it is first asked. It lives on that one
-/// runtime: when that ends, the pool is closed. It ends when the last clone, lease and get of it is dropped.
+/// It connects at once, up to [`Size::min`], if it is made on a tokio runtime, which needs timers, or else when it is first
+/// asked on one. It lives on that one runtime: while that stands still nobody's wait ends, and when it ends, the pool is
+/// closed. The pool ends when the last clone, lease and get of it is dropped.
 pub struct Pool<M: Manager> {
     shared: Arc<Shared<M>>,
 }
@@ -130,6 +131,10 @@ impl<M: Manager> Pool<M> {
     /// # Cancel safety
     ///
     /// Dropped, it no longer waits; the pool is closed as soon as this was polled.
+    ///
+    /// # Panics
+    ///
+    /// Where it has to wait outside a tokio runtime with timers. The pool is closed all the same.
     pub async fn close(&self, within: Duration) -> Result<(), Unreturned> {
         let shared = &self.shared;
         let until = Instant::now() + within.min(Duration::from_secs(u32::MAX.into()));
@@ -232,7 +237,8 @@ impl Unreturned {
         self.leases
     }
 
-    /// Where each was asked for, and how long it has been out. Of leases that share a connection only the last is known.
+    /// Where each was asked for, and how long it has been out, or the pool has been there if its gets
+    /// [read no clock](field@crate::Config::measure). Of leases that share a connection only the last is known.
     pub fn out(&self) -> impl Iterator<Item = (&'static Location<'static>, Duration)> {
         self.out.iter().copied()
     }
@@ -240,7 +246,7 @@ impl Unreturned {
 
 impl fmt::Display for Unreturned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} leases are still out", self.leases)?;
+        write!(f, "leases still out: {}", self.leases)?;
         self.out.iter().try_for_each(|(by, out_for)| write!(f, ", from {by} for {out_for:?}"))
     }
 }

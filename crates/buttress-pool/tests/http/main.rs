@@ -274,6 +274,8 @@ async fn a_request_takes_the_leases_of_the_authority_that_it_names() {
         ("http://a/", "http://A/", true),
         ("http://a/", "http://user:secret@a/", true),
         ("http://a:81/", "http://a:82/", false),
+        ("http://[::1]:81/", "http://user:secret@[::1]:81/", true),
+        ("http://[::1]:81/", "http://[::1]:82/", false),
         ("http://a/", "http://b/", false),
         ("/with-host", "http://host.example/", true),
         ("/with-host", "/", false),
