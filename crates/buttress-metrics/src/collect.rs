@@ -1,5 +1,6 @@
 use crate::histogram::Snapshot;
 use crate::name::Kind;
+use buttress_core::Metric;
 use std::borrow::Cow;
 
 /// Takes everything that a registry shows: one family after the other, by name, and each family's series in an order
@@ -58,4 +59,10 @@ pub struct Description {
     pub unit: Cow<'static, str>,
     /// What it means, in one line.
     pub help: Cow<'static, str>,
+}
+
+impl Description {
+    pub(crate) fn new(metric: &Metric, kind: Kind) -> Self {
+        Self { name: metric.name.into(), kind, unit: metric.unit.into(), help: metric.help.into() }
+    }
 }

@@ -177,12 +177,7 @@ fn collect_drops(all: &[Arc<Drops>], into: &mut dyn Collector) {
     for drops in all {
         for (reason, total) in drops.counted() {
             if !std::mem::replace(&mut begun, true) {
-                into.family(&Description {
-                    name: DROPPED.name.into(),
-                    kind: Kind::Counter,
-                    unit: DROPPED.unit.into(),
-                    help: DROPPED.help.into(),
-                });
+                into.family(&Description::new(&DROPPED, Kind::Counter));
             }
             let labels = [("metric", &**drops.metric()), ("reason", reason.as_str())];
             let named = if drops.metric().is_empty() { &labels[1..] } else { &labels };

@@ -196,12 +196,13 @@ impl<const N: usize> From<[&'static str; N]> for Open<N> {
 /// There are no more series than [`Open::cap`] says. Whatever has no room is recorded all the same, in the one whose open
 /// labels are all `_overflow`, and is counted in `buttress_metrics_dropped_total`. Values over 256 bytes never have room.
 /// What has a series keeps it.
-pub struct OpenFamily<M: Instrument, const N: usize, L = ()>(pub(crate) Arc<Series<M, N, L>>);
+pub struct OpenFamily<M: Instrument, const N: usize, L = ()>(pub(crate) Arc<Series<M, L>>);
 
 /// All that a family has to show.
-pub(crate) struct Series<M: Instrument, const N: usize, L> {
+pub(crate) struct Series<M: Instrument, L> {
     pub(crate) description: Description,
-    pub(crate) open: Open<N>,
+    pub(crate) names: Box<[&'static str]>,
+    pub(crate) cap: usize,
     pub(crate) shape: Arc<Shape<M>>,
     table: Table<Family<M, L>>,
     overflow: OnceLock<Family<M, L>>,
@@ -210,33 +211,94 @@ pub(crate) struct Series<M: Instrument, const N: usize, L> {
 /// The value of the open labels of what has no room.
 pub(crate) const OVERFLOW: &str = "_overflow";
 
-impl<M: Instrument, const N: usize, L: LabelSet> Series<M, N, L> {
-    pub(crate) fn new(description: Description, open: Open<N>, plan: M::Plan, drops: Arc<Drops>) -> Self {
+/// Where the family of some open labels stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(usize);
+
+impl Place {
+    const OVERFLOW: Self = Self(usize::MAX);
+}
+
+impl<M: Instrument, L: LabelSet> Series<M, L> {
+    pub(crate) fn new(
+        description: Description,
+        names: &[&'static str],
+        cap: usize,
+        plan: M::Plan,
+        drops: Arc<Drops>,
+    ) -> Self {
         let shape = Arc::new(Shape { plan, drops });
-        Self { description, open, shape, table: Table::new(open.cap), overflow: OnceLock::new() }
+        Self {
+            description,
+            names: names.into(),
+            cap,
+            shape,
+            table: Table::new(cap),
+            overflow: OnceLock::new(),
+        }
     }
 
     #[inline]
-    pub(crate) fn with(&self, labels: [&str; N]) -> &Family<M, L> {
-        match self.table.find(&labels) {
+    pub(crate) fn with(&self, labels: &[&str]) -> &Family<M, L> {
+        match self.table.find(labels) {
             Some((_, family)) => family,
-            None => self.make(labels),
+            None => self.make(labels).1,
+        }
+    }
+
+    /// Where [`at`](Self::at) finds the family of these labels.
+    #[inline]
+    pub(crate) fn place(&self, labels: &[&str]) -> Place {
+        match self.table.find(labels) {
+            Some((place, _)) => Place(place),
+            None => self.make(labels).0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, place: Place) -> &Family<M, L> {
+        match self.table.at(place.0) {
+            Some(family) => family,
+            None => self.overflow(),
         }
     }
 
     #[cold]
-    fn make(&self, labels: [&str; N]) -> &Family<M, L> {
-        let make = || Family::new(Arc::clone(&self.shape));
+    fn make(&self, labels: &[&str]) -> (Place, &Family<M, L>) {
         // Its labels are those of the overflow: there must not be two series of them.
-        let is_overflow = N > 0 && labels == [OVERFLOW; N];
-        let made = if is_overflow { None } else { self.table.find_or_make(&labels, make) };
-        match made {
-            Some((_, family)) => family,
+        let is_overflow = !labels.is_empty() && labels.iter().all(|label| *label == OVERFLOW);
+        let make = || Family::new(Arc::clone(&self.shape));
+        match if is_overflow { None } else { self.table.find_or_make(labels, make) } {
+            Some((place, family)) => (Place(place), family),
             None => {
                 if !is_overflow {
                     self.shape.drops.count(Dropped::Overflow);
                 }
-                self.overflow.get_or_init(make)
+                (Place::OVERFLOW, self.overflow())
+            }
+        }
+    }
+
+    #[cold]
+    fn overflow(&self) -> &Family<M, L> {
+        self.overflow.get_or_init(|| Family::new(Arc::clone(&self.shape)))
+    }
+
+    /// Visits each series with its labels, in an order that stays.
+    pub(crate) fn each<'a>(&'a self, mut visit: impl FnMut(&M, &mut Vec<(&'a str, &'a str)>)) {
+        let sorted = self.table.sorted();
+        let own =
+            sorted.into_iter().map(|entry| (entry.key.iter().map(|value| &**value).collect(), &entry.value));
+        let overflow = self.overflow.get().map(|family| (vec![OVERFLOW; self.names.len()], family));
+        for (open, family) in own.chain(overflow) {
+            let open: Vec<&str> = open;
+            for (place, series) in family.all() {
+                let mut labels: Vec<(&str, &str)> = backwards::<L>(place).collect();
+                labels.extend(self.names.iter().copied().zip(open.iter().copied()).rev());
+                labels.reverse();
+                // An empty value is as good as none, and says less.
+                labels.retain(|(_, value)| !value.is_empty());
+                visit(series, &mut labels);
             }
         }
     }
@@ -248,30 +310,15 @@ pub(crate) trait Source: Send + Sync {
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
-impl<M: Instrument, const N: usize, L: LabelSet> Source for Series<M, N, L> {
+impl<M: Instrument, L: LabelSet> Source for Series<M, L> {
     fn collect(&self, into: &mut dyn Collector) {
-        let sorted = self.table.sorted();
-        let own = sorted.into_iter().map(|entry| {
-            let values: [&str; N] = std::array::from_fn(|index| &*entry.key[index]);
-            (values, &entry.value)
-        });
         let mut begun = false;
-        let mut labels: Vec<(&str, &str)> = Vec::new();
-        let overflow: [&str; N] = [OVERFLOW; N];
-        for (open, family) in own.chain(self.overflow.get().map(|family| (overflow, family))) {
-            for (place, series) in family.all() {
-                if !std::mem::replace(&mut begun, true) {
-                    into.family(&self.description);
-                }
-                labels.clear();
-                labels.extend(self.open.names.into_iter().zip(open));
-                labels.extend(backwards::<L>(place));
-                labels[N..].reverse();
-                // An empty value is as good as none, and says less.
-                labels.retain(|(_, value)| !value.is_empty());
-                series.collect(&labels, into);
+        self.each(|series, labels| {
+            if !std::mem::replace(&mut begun, true) {
+                into.family(&self.description);
             }
-        }
+            series.collect(labels, into);
+        });
     }
 
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
@@ -285,7 +332,7 @@ impl<M: Instrument, const N: usize, L: LabelSet> OpenFamily<M, N, L> {
     #[inline]
     #[must_use]
     pub fn with(&self, labels: [&str; N]) -> &Family<M, L> {
-        self.0.with(labels)
+        self.0.with(&labels)
     }
 }
 
@@ -294,7 +341,7 @@ impl<M: Instrument, const N: usize> OpenFamily<M, N> {
     #[inline]
     #[must_use]
     pub fn get(&self, labels: [&str; N]) -> &M {
-        self.0.with(labels).get(())
+        self.0.with(&labels).get(())
     }
 }
 

@@ -229,7 +229,7 @@ impl Registry {
     }
 
     /// A family that is found by its name alone, and made by whoever is the first to ask.
-    #[cfg(feature = "recorder")]
+    #[cfg(any(feature = "http", feature = "recorder"))]
     pub(crate) fn find_or_insert<S: Source + Any>(
         &self,
         name: &str,
@@ -267,8 +267,7 @@ impl Registry {
         metric: &Metric,
         plan: M::Plan,
     ) -> Result<Family<M, L>, RegisterError> {
-        let open = Open { names: [], cap: 1 };
-        Ok(self.open::<M, 0, L>(metric, open, plan)?.with([]).clone())
+        Ok(self.series::<M, L>(metric, &[], 1, plan)?.with(&[]).clone())
     }
 
     fn open<M: Instrument, const N: usize, L: LabelSet>(
@@ -277,26 +276,34 @@ impl Registry {
         open: Open<N>,
         plan: M::Plan,
     ) -> Result<OpenFamily<M, N, L>, RegisterError> {
+        self.series(metric, &open.names, open.cap, plan).map(OpenFamily)
+    }
+
+    /// A family by its open labels and closed ones, or the same one if it is there.
+    pub(crate) fn series<M: Instrument, L: LabelSet>(
+        &self,
+        metric: &Metric,
+        names: &[&'static str],
+        cap: usize,
+        plan: M::Plan,
+    ) -> Result<Arc<Series<M, L>>, RegisterError> {
         name::check(metric, M::KIND)?;
-        name::check_labels(metric.name, &open.names, L::LABELS)?;
-        let description = Description {
-            name: metric.name.into(),
-            kind: M::KIND,
-            unit: metric.unit.into(),
-            help: metric.help.into(),
-        };
+        name::check_labels(metric.name, names, L::LABELS)?;
+        let description = Description::new(metric, M::KIND);
         let taken = || RegisterError::Taken { name: metric.name.into(), by: metric.name.into() };
         let mut families = self.0.families.lock();
         if let Some(there) = families.find(metric.name) {
             let source = there.source.clone().ok_or_else(taken)?;
-            let same = source.as_any().downcast::<Series<M, N, L>>().map_err(|_| taken())?;
-            let is_same = same.description == description && same.open == open && same.shape.plan == plan;
-            return if is_same { Ok(OpenFamily(same)) } else { Err(taken()) };
+            let same = source.as_any().downcast::<Series<M, L>>().map_err(|_| taken())?;
+            let is_same = same.description == description
+                && (&*same.names, same.cap) == (names, cap)
+                && same.shape.plan == plan;
+            return if is_same { Ok(same) } else { Err(taken()) };
         }
         let drops = families.insert(metric.name, M::KIND)?;
-        let series = Arc::new(Series::new(description, open, plan, drops));
+        let series = Arc::new(Series::new(description, names, cap, plan, drops));
         families.give(metric.name, Arc::clone(&series) as _);
-        Ok(OpenFamily(series))
+        Ok(series)
     }
 }
 

@@ -82,6 +82,12 @@ impl<V> Table<V> {
         Some((place, &entry.value))
     }
 
+    /// What is at a place that was found; nothing at those that never are.
+    #[inline]
+    pub(crate) fn at(&self, place: usize) -> Option<&V> {
+        self.slots.get(place)?.get().map(|entry| &entry.value)
+    }
+
     /// All entries, in the order of their keys.
     pub(crate) fn sorted(&self) -> Vec<&Entry<V>> {
         let mut entries: Vec<_> =
@@ -104,11 +110,13 @@ mod tests {
         for key in ["a", "bb", "ccc"] {
             let made_now = made(key);
             assert_eq!((made_now.map(|(_, len)| len), made(key)), (Some(key.len()), made_now));
+            assert_eq!(made_now.and_then(|(place, _)| table.at(place)), Some(&key.len()));
         }
         assert_eq!(made("dddd"), None);
         assert_eq!(made("bb").map(|(_, len)| len), Some(2), "what is there is found");
         let keys: Vec<_> = table.sorted().iter().map(|entry| &*entry.key[0]).collect();
         assert_eq!(keys, ["a", "bb", "ccc"]);
+        assert_eq!(table.at(usize::MAX), None);
         assert!(Table::new(0).find_or_make(&["a"], || ()).is_none());
     }
 

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::num::NonZeroU128;
 
 /// The identity of a trace (W3C Trace Context), which an exemplar points to.
 ///
@@ -12,19 +13,22 @@ use std::fmt;
 /// assert_eq!(trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId(u128);
+pub struct TraceId(NonZeroU128);
 
 impl TraceId {
     /// A trace by its number; `None` for zero, which stands for no trace.
     #[must_use]
     pub const fn new(id: u128) -> Option<Self> {
-        if id == 0 { None } else { Some(Self(id)) }
+        match NonZeroU128::new(id) {
+            Some(id) => Some(Self(id)),
+            None => None,
+        }
     }
 
     /// The number.
     #[must_use]
     pub const fn get(self) -> u128 {
-        self.0
+        self.0.get()
     }
 
     /// Reads the header `traceparent`. `None` if it is malformed, or if its trace is not sampled: then there is nothing
@@ -65,7 +69,7 @@ mod tests {
 
     #[test]
     fn only_what_is_well_formed_and_sampled_is_a_trace() {
-        let id = TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        let id = TraceId::new(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736).unwrap();
         for (header, trace) in [
             ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Some(id)),
             (" 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03 ", Some(id)),

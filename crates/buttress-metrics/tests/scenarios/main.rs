@@ -1,7 +1,10 @@
 //! What the metrics promise, one file for each part of them.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+mod calls;
 mod exact;
+#[cfg(feature = "http")]
+mod http;
 mod parts;
 #[cfg(feature = "recorder")]
 mod recorder;

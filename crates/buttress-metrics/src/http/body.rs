@@ -1,0 +1,90 @@
+use super::families::Exchanged;
+use crate::call::Call;
+use crate::outcome::Outcome;
+use bytes::Buf;
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+pin_project! {
+    /// A response's body, measured until it ends, fails or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, it counts the request as cancelled; unless nothing of it is to be sent, as for `HEAD`.
+    pub struct Body<D> {
+        // First: it is dropped before the request is counted.
+        #[pin]
+        inner: D,
+        tally: Tally,
+    }
+}
+
+/// How far a body has come.
+struct Tally {
+    call: Call<Exchanged>,
+    /// As what the request counts if all of it arrives.
+    outcome: Outcome,
+    bytes: u64,
+    /// How many there will be, where that is known.
+    expected: Option<u64>,
+    /// Whether there is nothing more to come, whoever asks.
+    is_whole: bool,
+}
+
+impl<D: http_body::Body> Body<D> {
+    pub(super) fn new(inner: D, call: Call<Exchanged>, outcome: Outcome, is_sent: bool) -> Self {
+        let expected = if is_sent { inner.size_hint().exact() } else { None };
+        let is_whole = !is_sent || inner.is_end_stream();
+        Self { inner, tally: Tally { call, outcome, bytes: 0, expected, is_whole } }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        // A server that has sent as much as it has promised does not ask for more.
+        let is_whole = self.is_whole || self.expected == Some(self.bytes);
+        self.call.end(if is_whole { self.outcome } else { Outcome::Cancelled });
+    }
+}
+
+impl<D: http_body::Body> http_body::Body for Body<D> {
+    type Data = D::Data;
+    type Error = D::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<D::Data>, D::Error>>> {
+        let this = self.project();
+        let (mut inner, tally) = (this.inner, this.tally);
+        let frame = ready!(tally.call.guard(|| inner.as_mut().poll_frame(cx)));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                tally.bytes += bytes;
+                tally.call.change(|exchanged| exchanged.add(bytes));
+                tally.is_whole = inner.is_end_stream();
+            }
+            Some(Err(_)) => tally.call.end(Outcome::Error),
+            None => tally.call.end(tally.outcome),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<D: fmt::Debug> fmt::Debug for Body<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! The future that [`HttpMeasured`](super::HttpMeasured) returns.
+
+use super::body::Body;
+use super::families::Exchanged;
+use crate::call::Call;
+use crate::outcome::Judge;
+use http::Response;
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+pin_project! {
+    /// Ends with the inner response, whose body goes on being measured, or with the inner error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the inner future, and counts the request as cancelled.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, J> {
+        // First: it is dropped before the request is counted.
+        #[pin]
+        pub(super) inner: F,
+        pub(super) call: Call<Exchanged>,
+        pub(super) judge: J,
+        pub(super) is_head: bool,
+    }
+}
+
+impl<F, J, D, E> Future for ResponseFuture<F, J>
+where
+    F: Future<Output = Result<Response<D>, E>>,
+    D: http_body::Body,
+    J: Judge<Response<D>, E>,
+{
+    type Output = Result<Response<Body<D>>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let judge = this.judge;
+        let polled = this.call.guard(|| {
+            this.inner.poll(cx).map(|result| {
+                let outcome = judge.judge(result.as_ref());
+                (result, outcome)
+            })
+        });
+        let (result, outcome) = ready!(polled);
+        Poll::Ready(match result {
+            Ok(response) => {
+                let mut call = this.call.take();
+                call.change(|exchanged| exchanged.answered(response.status()));
+                // Nobody sends these, and so nobody reads them to their end.
+                let is_sent = !*this.is_head && !matches!(response.status().as_u16(), 100..=199 | 204 | 304);
+                Ok(response.map(|body| Body::new(body, call, outcome, is_sent)))
+            }
+            Err(error) => {
+                this.call.end(outcome);
+                Err(error)
+            }
+        })
+    }
+}
+
+impl<F, J> fmt::Debug for ResponseFuture<F, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
