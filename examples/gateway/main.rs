@@ -76,6 +76,9 @@ struct Args {
     /// else end with the process
     #[arg(long, value_name = "PATH", conflicts_with = "upstream")]
     database: Option<PathBuf>,
+    /// How many reads or writes of memories go to the database together at most; 1 sends each by itself
+    #[arg(long, value_name = "COUNT", default_value = "64", conflicts_with = "upstream")]
+    max_batch: NonZeroU32,
     /// How long a request may take in all, until its response begins
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     deadline: Duration,
@@ -184,7 +187,10 @@ async fn run(args: Args) -> Result<(), String> {
     let (upstream, memories) = match &args.upstream {
         Some(upstream) => (upstream.clone(), None),
         None => {
-            let memories = Memories::start(args.database().map_err(|error| error.to_string())?).await?;
+            let memories = {
+                let database = args.database().map_err(|error| error.to_string())?;
+                Memories::start(database, args.max_batch).await?
+            };
             (memories.address().into(), Some(memories))
         }
     };
@@ -193,7 +199,8 @@ async fn run(args: Args) -> Result<(), String> {
 
     let (service, mut parts) = stack::stack(&args, upstream);
     if let Some(memories) = &memories {
-        parts.shown.extend([Arc::new(memories.clone()), memories.pool()]);
+        parts.shown.push(Arc::new(memories.clone()));
+        parts.shown.extend(memories.parts());
     }
     let mut router = Router::new().fallback_service(service);
     match admin {

@@ -16,7 +16,7 @@ pub(crate) const START: Duration = Duration::from_secs(30);
 /// A server that ends with this.
 pub(crate) struct Server {
     _running: Running,
-    /// `http://127.0.0.1:port`
+    /// Such as `http://127.0.0.1:port`.
     pub(crate) url: String,
 }
 
@@ -34,8 +34,14 @@ pub(crate) fn built(package: &str, example: &str, flags: &[&str]) -> Outcome<Pat
 
 /// The gateway on a free port, with more flags.
 pub(crate) fn gateway(program: &Path, flags: &[&str]) -> Outcome<Server> {
+    gateway_at(program, flags, None)
+}
+
+/// The same; its memories are on this PostgreSQL server, if there is one.
+pub(crate) fn gateway_at(program: &Path, flags: &[&str], database: Option<&str>) -> Outcome<Server> {
     let mut command = Command::new(program);
-    command.args(["--listen", "127.0.0.1:0"]).args(flags);
+    command.args(["--listen", "127.0.0.1:0"]).args(flags).env_remove("DATABASE_URL");
+    command.envs(database.map(|url| ("DATABASE_URL", url)));
     server("the gateway", &mut command, "gateway on ")
 }
 
@@ -43,7 +49,7 @@ pub(crate) fn gateway(program: &Path, flags: &[&str]) -> Outcome<Server> {
 pub(crate) fn server(what: &'static str, command: &mut Command, says: &str) -> Outcome<Server> {
     let running = Running::start(what, command, &Voice::Output)?;
     let line = running.line_with(says, START)?;
-    let url = line.split([' ', ',']).find(|word| word.starts_with("http://"));
+    let url = line.split([' ', ',']).find(|word| word.contains("://"));
     let url = url.ok_or_else(|| Failure::new(format_args!("no address in `{line}`")))?.to_owned();
     Ok(Server { _running: running, url })
 }

@@ -3,6 +3,11 @@
 
 pub use buttress_core::*;
 
+#[cfg(feature = "batcher")]
+#[cfg_attr(docsrs, doc(cfg(feature = "batcher")))]
+#[doc(inline)]
+pub use buttress_batcher as batcher;
+
 #[cfg(feature = "breaker")]
 #[cfg_attr(docsrs, doc(cfg(feature = "breaker")))]
 #[doc(inline)]
@@ -42,6 +47,9 @@ pub mod guide;
 /// ```
 pub mod prelude {
     pub use buttress_core::{Classify, Inspect, KeyOf, Name, Observe, Outcome, Ratio, Reason, Rejected};
+
+    #[cfg(feature = "batcher")]
+    pub use buttress_batcher::{self as batcher, BatchLayer, batch_fn};
 
     #[cfg(feature = "breaker")]
     pub use buttress_breaker::{self as breaker, BreakerLayer, Breakers, KeyedBreakerLayer};

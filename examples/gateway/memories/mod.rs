@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use std::future::IntoFuture;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,11 +64,11 @@ pub(crate) struct Memories {
 
 impl Memories {
     /// Opens the database and serves on a loopback port of its own. Spawns tasks.
-    pub(crate) async fn start(database: Database) -> Result<Self, String> {
+    pub(crate) async fn start(database: Database, max_batch: NonZeroU32) -> Result<Self, String> {
         let store = match database {
-            Database::Postgres(server, size) => Store::postgres(*server, size).await,
-            Database::File(path) => Store::sqlite(Some(&path)).await,
-            Database::Memory => Store::sqlite(None).await,
+            Database::Postgres(server, size) => Store::postgres(*server, size, max_batch).await,
+            Database::File(path) => Store::sqlite(Some(&path), max_batch).await,
+            Database::Memory => Store::sqlite(None, max_batch).await,
         };
         let store = store.map_err(|error| format!("cannot open the database: {}", problem::chain(&error)))?;
         let service = Service { store, chaos: Chaos::default(), requests: Arc::default() };
@@ -86,9 +87,9 @@ impl Memories {
         self.address
     }
 
-    /// The pool of the database.
-    pub(crate) fn pool(&self) -> Arc<dyn Inspect> {
-        self.service.store.pool()
+    /// What is between it and its database.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Arc<dyn Inspect>> {
+        self.service.store.parts()
     }
 
     /// Ends all chaos, so that nothing waits for it any longer.

@@ -3,6 +3,7 @@
 
 use super::{postgres, sqlite};
 use crate::problem::{self, Problem};
+use buttress::batcher::{self, Batch, BatchLayer};
 use buttress::pool::postgres::Postgres;
 use buttress::pool::{Pool, PoolLayer, Size};
 use buttress::{Inspect, pool};
@@ -10,6 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use std::error::Error as StdError;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use tower::util::BoxCloneSyncService;
@@ -87,18 +89,14 @@ pub(super) struct Range {
     pub(super) containing: Option<String>,
 }
 
-/// A service of the database.
-pub(super) type Asks<Req, Res> = BoxCloneSyncService<Req, Res, Error>;
-
 /// The database, whichever it is.
 #[derive(Clone)]
 pub(super) struct Store {
-    /// As many answers as ids, in their order.
-    reads: Asks<Vec<i64>, Vec<Option<Memory>>>,
-    /// As many answers as writes, in their order: what was written or deleted. All of them happen, or none.
-    writes: Asks<Vec<Write>, Vec<Option<Memory>>>,
-    lists: Asks<Range, Vec<Memory>>,
-    pool: Arc<dyn Inspect>,
+    reads: Batch<i64, Option<Memory>, Error>,
+    /// Gives what was written or deleted.
+    writes: Batch<Write, Option<Memory>, Error>,
+    lists: BoxCloneSyncService<Range, Vec<Memory>, Error>,
+    parts: Arc<[Arc<dyn Inspect>]>,
 }
 
 impl fmt::Debug for Store {
@@ -107,55 +105,86 @@ impl fmt::Debug for Store {
     }
 }
 
-/// One layer for all three services, since it is one pool.
+/// How many batches a database does at a time.
+struct AtATime {
+    reads: NonZeroU32,
+    writes: NonZeroU32,
+}
+
+/// One pool below all three services. What comes while as many batches run as may goes together in the next.
 macro_rules! over {
-    ($pool:expr, $database:ident) => {{
-        let layer = PoolLayer::new(&$pool);
-        let stack = || ServiceBuilder::new().layer(layer.clone());
+    ($pool:expr, $database:ident, $max_size:expr, $at_a_time:expr) => {{
+        let pool = PoolLayer::new(&$pool);
+        let batches = batcher::Config::default().max_size($max_size);
+        let reads = BatchLayer::new("reads", batches.clone().in_flight($at_a_time.reads))
+            .dedup_by(|id: &i64| Some(*id))
+            .each_error(Error::clone);
+        let writes = BatchLayer::new("writes", batches.in_flight($at_a_time.writes)).each_error(Error::clone);
+        let parts: [Arc<dyn Inspect>; 3] =
+            [Arc::new(reads.handle()), Arc::new(writes.handle()), Arc::new($pool)];
+        let stack = ServiceBuilder::new();
         Store {
-            reads: BoxCloneSyncService::new(stack().service_fn($database::read)),
-            writes: BoxCloneSyncService::new(stack().service_fn($database::write)),
-            lists: BoxCloneSyncService::new(stack().service_fn($database::list)),
-            pool: Arc::new($pool),
+            reads: stack
+                .clone()
+                .layer(reads)
+                .map_response(each)
+                .layer(pool.clone())
+                .service_fn($database::read),
+            writes: stack
+                .clone()
+                .layer(writes)
+                .map_response(each)
+                .layer(pool.clone())
+                .service_fn($database::write),
+            lists: BoxCloneSyncService::new(stack.layer(pool).service_fn($database::list)),
+            parts: parts.into(),
         }
     }};
 }
 
 impl Store {
     /// Opens the file, or a database in memory if there is none. Spawns the pool's task.
-    pub(super) async fn sqlite(path: Option<&Path>) -> Result<Self, Error> {
+    pub(super) async fn sqlite(path: Option<&Path>, max_batch: NonZeroU32) -> Result<Self, Error> {
+        const MEMORY: AtATime = AtATime { reads: NonZeroU32::MIN, writes: NonZeroU32::MIN };
+        // One more connection lists.
+        const FILE: AtATime = AtATime { reads: NonZeroU32::new(2).unwrap(), writes: NonZeroU32::MIN };
         let pool = sqlite::pool(path);
         sqlite::create(pool.get().await.map_err(Failure::new)?).await?;
         // From here on: what is wrong so far is told by the one who asks for it.
         let pool = pool.observe(|event: pool::Event| log(&event));
-        Ok(over!(pool, sqlite))
+        Ok(over!(pool, sqlite, max_batch, if path.is_some() { FILE } else { MEMORY }))
     }
 
     /// Goes to this server. Spawns the pool's task.
-    pub(super) async fn postgres(server: Postgres, size: Size) -> Result<Self, Error> {
+    pub(super) async fn postgres(server: Postgres, size: Size, max_batch: NonZeroU32) -> Result<Self, Error> {
+        const AT_A_TIME: AtATime =
+            AtATime { reads: NonZeroU32::new(4).unwrap(), writes: NonZeroU32::new(4).unwrap() };
         let pool = Pool::new("database", pool::Config::default().size(size), server);
         postgres::create(pool.get().await.map_err(Failure::new)?).await?;
         let pool = pool.observe(|event: pool::Event| log(&event));
-        Ok(over!(pool, postgres))
+        Ok(over!(pool, postgres, max_batch, AT_A_TIME))
     }
 
-    pub(super) fn pool(&self) -> Arc<dyn Inspect> {
-        Arc::clone(&self.pool)
+    /// What is between it and the database.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Arc<dyn Inspect>> {
+        self.parts.iter().cloned()
     }
 
     pub(super) async fn read(&self, id: i64) -> Result<Option<Memory>, Error> {
-        let found = self.reads.clone().oneshot(vec![id]).await?;
-        Ok(found.into_iter().next().flatten())
+        self.reads.clone().oneshot(id).await
     }
 
     pub(super) async fn write(&self, write: Write) -> Result<Option<Memory>, Error> {
-        let written = self.writes.clone().oneshot(vec![write]).await?;
-        Ok(written.into_iter().next().flatten())
+        self.writes.clone().oneshot(write).await
     }
 
     pub(super) async fn list(&self, range: Range) -> Result<Vec<Memory>, Error> {
         self.lists.clone().oneshot(range).await
     }
+}
+
+fn each<T>(all: Vec<T>) -> Vec<Result<T, Error>> {
+    all.into_iter().map(Ok).collect()
 }
 
 fn log(event: &pool::Event) {

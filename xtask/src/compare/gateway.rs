@@ -3,9 +3,18 @@
 use crate::run::{output, run, target};
 use crate::servers::{self, Server};
 use crate::{Failure, Outcome, setup};
+use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
 const NGINX: &str = include_str!("nginx.conf");
+
+/// For `wrk`.
+const POST: &str = r#"
+wrk.method = "POST"
+wrk.headers["content-type"] = "application/json"
+wrk.body = '{"content": "what there is to remember of it", "tags": ["a", "b"]}'
+"#;
 
 /// How often each server is asked, in turns with the others; the median counts.
 const ROUNDS: usize = 3;
@@ -26,10 +35,36 @@ pub(super) fn compare() -> Outcome {
     let gateway = servers::gateway(&program, &["--upstream", &bare.url])?;
     let origin = bare.url.trim_start_matches("http://");
     let nginx = servers::nginx(&target().join("compare").join("nginx"), &NGINX.replace("ORIGIN", origin))?;
-    print!(
-        "{}",
-        table(&[("bare axum handler", &bare), ("gateway, hit", &gateway), (&nginx.version, &nginx.server)])?
-    );
+    let servers = [("bare axum handler", &bare), ("gateway, hit", &gateway), (&nginx.version, &nginx.server)];
+    print!("\n{}", table("1 kB", "of bare", &servers, &Ask { path: "/1", script: None })?);
+    writes(&program, &release)
+}
+
+/// How new memories get to a database, each by itself and in batches.
+fn writes(program: &Path, release: &[&str]) -> Outcome {
+    let postgres = servers::built("buttress-testkit", "postgres", release)?;
+    let postgres = servers::server("PostgreSQL", &mut Command::new(postgres), "postgres on ")?;
+    let folder = target().join("compare").join("memories");
+    let cannot = |error: io::Error| Failure::new(format_args!("cannot set up {}: {error}", folder.display()));
+    // What an earlier run has written would be there again.
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
+        _ => fs::create_dir_all(&folder).map_err(cannot)?,
+    }
+    let script = folder.join("post.lua");
+    fs::write(&script, POST).map_err(cannot)?;
+    let ask = Ask { path: "/memories", script: Some(&script) };
+    for (database, url) in [("PostgreSQL", Some(&*postgres.url)), ("SQLite, a file", None)] {
+        let gateway = |max_batch| {
+            let file = folder.join(format!("{max_batch}.sqlite"));
+            let file = file.to_string_lossy();
+            let flags = ["--max-batch", max_batch, "--database", &*file];
+            servers::gateway_at(program, &flags[..if url.is_some() { 2 } else { 4 }], url)
+        };
+        let (single, batched) = (gateway("1")?, gateway("64")?);
+        let servers = [("writes, one by one", &single), ("writes, up to 64", &batched)];
+        print!("\n{}", table(database, "of single", &servers, &ask)?);
+    }
     Ok(())
 }
 
@@ -41,32 +76,40 @@ struct Load {
     p99: f64,
 }
 
-fn table(servers: &[(&str, &Server)]) -> Outcome<String> {
+/// What is asked of each server.
+struct Ask<'a> {
+    path: &'static str,
+    /// In Lua, where it is not a GET.
+    script: Option<&'a Path>,
+}
+
+/// The first server is what the others are measured by.
+fn table(about: &str, measure: &str, servers: &[(&str, &Server)], ask: &Ask<'_>) -> Outcome<String> {
     let mut loads = vec![[(); 2].map(|()| Vec::new()); servers.len()];
     for _ in 0..ROUNDS {
         for (connections, flag) in ["-c64", "-c1000"].into_iter().enumerate() {
             for ((_, server), loads) in servers.iter().zip(&mut loads) {
-                loads[connections].push(wrk(&server.url, flag)?);
+                loads[connections].push(wrk(&server.url, ask, flag)?);
             }
         }
     }
     let medians: Vec<_> = loads.iter_mut().map(|loads| loads.each_mut().map(|loads| median(loads))).collect();
     let mut text = format!(
-        "\n{:<24}{:>12}{:>9}{:>9}{:>14}{:>9}{:>11}{:>9}\n",
-        "1 kB", "64 conn: /s", "of bare", "p99 ms", "1000 conn: /s", "of bare", "p99 ms", "of bare"
+        "{about:<24}{:>12}{measure:>11}{:>9}{:>15}{measure:>11}{:>11}{measure:>11}\n",
+        "64 conn: /s", "p99 ms", "1000 conn: /s", "p99 ms"
     );
-    let Some([few_bare, many_bare]) = medians.first() else { return Ok(text) };
+    let Some([few_first, many_first]) = medians.first() else { return Ok(text) };
     for ((name, _), [few, many]) in servers.iter().zip(&medians) {
         let percent = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole);
         text += &format!(
-            "{name:<24}{:>12.0}{:>9}{:>9.2}{:>14.0}{:>9}{:>11.1}{:>9.2}\n",
+            "{name:<24}{:>12.0}{:>11}{:>9.2}{:>15.0}{:>11}{:>11.1}{:>11.2}\n",
             few.per_second,
-            percent(few.per_second, few_bare.per_second),
+            percent(few.per_second, few_first.per_second),
             few.p99,
             many.per_second,
-            percent(many.per_second, many_bare.per_second),
+            percent(many.per_second, many_first.per_second),
             many.p99,
-            many.p99 / many_bare.p99,
+            many.p99 / many_first.p99,
         );
     }
     Ok(text)
@@ -84,9 +127,13 @@ fn median(loads: &[Load]) -> Load {
     }
 }
 
-fn wrk(url: &str, connections: &str) -> Outcome<Load> {
-    let said =
-        output(Command::new("wrk").args(["-t1", connections, SECONDS, "--latency"]).arg(format!("{url}/1")))?;
+fn wrk(url: &str, ask: &Ask<'_>, connections: &str) -> Outcome<Load> {
+    let mut wrk = Command::new("wrk");
+    wrk.args(["-t1", connections, SECONDS, "--latency"]);
+    if let Some(script) = ask.script {
+        wrk.arg("-s").arg(script);
+    }
+    let said = output(wrk.arg(format!("{url}{}", ask.path)))?;
     parse(&said).map_err(|what| Failure::new(format_args!("wrk on {url}: {what}\n{said}")))
 }
 
