@@ -220,16 +220,11 @@ impl<H> Slots<H> {
     /// Puts it where its number of leases belongs, in front.
     #[inline]
     pub(crate) fn link(&mut self, index: u32) {
-        let leases = self.at(index).leases;
-        if leases >= self.leases_each {
+        let level = self.at(index).leases as usize;
+        let Some(list) = self.lists.get_mut(level) else {
             self.at_mut(index).at = At::Out;
             return;
-        }
-        let level = leases as usize;
-        if level == self.lists.len() {
-            self.lists.push(List::EMPTY);
-        }
-        let list = &mut self.lists[level];
+        };
         let head = std::mem::replace(&mut list.head, index);
         list.len += 1;
         if head == NONE {
@@ -241,6 +236,11 @@ impl<H> Slots<H> {
         (slot.prev, slot.next, slot.at) = (NONE, head, At::Listed);
         self.listed += 1;
         self.lowest = self.lowest.min(level);
+    }
+
+    #[cold]
+    fn add_list(&mut self) {
+        self.lists.push(List::EMPTY);
     }
 
     /// Takes it out of its list.
@@ -282,6 +282,7 @@ impl<H> Slots<H> {
         let list = &mut self.lists[self.lowest];
         let slot = &mut self.slots[index as usize];
         slot.leases += 1;
+        let leases = slot.leases as usize;
         (list.head, list.len) = (slot.next, list.len - 1);
         match slot.next {
             NONE => list.tail = NONE,
@@ -289,6 +290,9 @@ impl<H> Slots<H> {
         }
         self.listed -= 1;
         self.leases += 1;
+        if leases == self.lists.len() && leases < self.leases_each as usize {
+            self.add_list();
+        }
         self.link(index);
         Some(index)
     }
