@@ -18,9 +18,9 @@ pub const TASKS: usize = 64;
 
 /// So many quiet rounds are made of each, if not even these take too long. In each all rivals have their turn, so that what
 /// else the machine does hits none of them alone.
-const QUIET: usize = 4;
-const ROUNDS: usize = 12;
-const TIME: Duration = Duration::from_millis(500);
+const QUIET: usize = 8;
+const ROUNDS: usize = 24;
+const TIME: Duration = Duration::from_millis(250);
 /// A round is quiet if other programs had no more than this share of the processors.
 const OTHERS: f64 = 0.05;
 /// One get in so many is timed, the first of each task among them: clocks would cost as much as a get.

@@ -9,21 +9,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Makes connections, and counts the connects that failed.
+/// Makes connections, and counts the connects that came to nothing.
 #[derive(Clone, Debug)]
 pub struct Resp {
     server: SocketAddr,
-    failed: Arc<AtomicU64>,
+    begun: Arc<AtomicU64>,
+    made: Arc<AtomicU64>,
 }
 
 impl Resp {
     pub fn new(server: SocketAddr) -> Self {
-        Self { server, failed: Arc::default() }
+        Self { server, begun: Arc::default(), made: Arc::default() }
     }
 
+    /// How many failed, were given up, or are not done yet.
     pub fn failed(&self) -> u64 {
-        // Relaxed, as below: a count.
-        self.failed.load(Ordering::Relaxed)
+        // Relaxed, as below: counts.
+        self.begun.load(Ordering::Relaxed) - self.made.load(Ordering::Relaxed)
     }
 }
 
@@ -32,13 +34,14 @@ impl Manager for Resp {
     type Error = io::Error;
 
     async fn connect(&self) -> io::Result<Connection> {
-        let connected = TcpStream::connect(self.server).await.and_then(|stream| {
-            stream.set_nodelay(true)?;
-            Ok(Connection { stream, is_broken: false })
-        });
-        connected.inspect_err(|_| {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-        })
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let stream = TcpStream::connect(self.server).await?;
+        stream.set_nodelay(true)?;
+        let mut connection = Connection { stream, is_broken: false };
+        // The system takes connections for a server that stands still.
+        self.check(&mut connection).await?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(connection)
     }
 
     async fn check(&self, connection: &mut Connection) -> io::Result<()> {
