@@ -7,13 +7,15 @@ pub(crate) const COMMAND: Command = Command {
     usage: "loom [arguments of cargo test]",
     about: "Runs the models that check every interleaving of threads",
     details: "
-Builds `buttress-core`, `buttress-breaker`, `buttress-cache` and `buttress-metrics` with `--cfg buttress_loom` in a folder
-of their own below the target folder and runs the tests that have `loom` in their names. Up to LOOM_MAX_PREEMPTIONS
-(default 2) preemptions are tried; set it higher to look deeper. With `-- --nocapture` the cache's models say how much each of them was.",
+Builds `buttress-core`, `buttress-breaker`, `buttress-cache`, `buttress-metrics` and `buttress-batcher` with `--cfg
+buttress_loom` in a folder of their own below the target folder and runs the tests that have `loom` in their names. Up to
+LOOM_MAX_PREEMPTIONS (default 2) preemptions are tried; set it higher to look deeper. With `-- --nocapture` the models of
+cache and batcher say how much each of them was.",
     run: command,
 };
 
-const PACKAGES: [&str; 4] = ["buttress-core", "buttress-breaker", "buttress-cache", "buttress-metrics"];
+const PACKAGES: [&str; 5] =
+    ["buttress-core", "buttress-breaker", "buttress-cache", "buttress-metrics", "buttress-batcher"];
 
 fn command(_: &Command, arguments: &[String]) -> Outcome {
     for package in PACKAGES {

@@ -55,17 +55,12 @@ impl Bell {
 
     /// Leaves the driver's waker, unless it has rung since the driver looked.
     pub(crate) fn sleep(&self, waker: &Waker) -> bool {
-        {
-            let rung = self.0.lock();
-            if rung.is_rung || rung.driver.as_ref().is_some_and(|driver| driver.will_wake(waker)) {
-                return !rung.is_rung;
-            }
-        }
+        // Mostly needed: what wakes the driver takes the one that was left.
         let waker = waker.clone();
-        let mut rung = self.0.lock();
-        let is_rung = rung.is_rung;
-        let stale = if is_rung { Some(waker) } else { rung.driver.replace(waker) };
-        drop(rung);
+        let (is_rung, stale) = {
+            let mut rung = self.0.lock();
+            if rung.is_rung { (true, Some(waker)) } else { (false, rung.driver.replace(waker)) }
+        };
         drop(stale);
         !is_rung
     }

@@ -33,14 +33,16 @@ enum State<Req, Res, E> {
 
 struct Waiting<Req, Res, E> {
     lane: Way<Req, Res, E>,
-    called: Called,
+    id: u32,
+    is_driven: bool,
     is_polled: bool,
 }
 
 impl<Req, Res, E> ResponseFuture<Req, Res, E> {
     #[inline]
     pub(crate) fn waiting(lane: &Way<Req, Res, E>, called: Called) -> Self {
-        Self(State::Waiting(Waiting { lane: Arc::clone(lane), called, is_polled: false }))
+        let Called { id, is_driven } = called;
+        Self(State::Waiting(Waiting { lane: Arc::clone(lane), id, is_driven, is_polled: false }))
     }
 
     pub(crate) fn refused(name: Name, reason: Reason) -> Self {
@@ -55,15 +57,15 @@ impl<Req, Res, E: From<Rejected>> Future for ResponseFuture<Req, Res, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut self.0;
         let (answer, name) = match this {
-            State::Waiting(Waiting { lane, called, is_polled }) => {
-                if !called.is_driven && !lane.start() {
+            State::Waiting(Waiting { lane, id, is_driven, is_polled }) => {
+                if !*is_driven && !lane.start() {
                     let name = lane.name();
                     this.desert();
                     return Poll::Ready(Err(rejected(name, Reason::Closed).into()));
                 }
-                called.is_driven = true;
+                *is_driven = true;
                 let is_first = !replace(is_polled, true);
-                (ready!(lane.poll(called.id, is_first, cx)), lane.name())
+                (ready!(lane.poll(*id, is_first, cx)), lane.name())
             }
             State::Refused { name, reason } => (Err(*reason), *name),
             State::Done => panic!("polled after it was ready"),
@@ -76,8 +78,8 @@ impl<Req, Res, E: From<Rejected>> Future for ResponseFuture<Req, Res, E> {
 
 impl<Req, Res, E> State<Req, Res, E> {
     fn desert(&mut self) {
-        if let Self::Waiting(Waiting { lane, called, .. }) = replace(self, Self::Done) {
-            lane.desert(called.id);
+        if let Self::Waiting(Waiting { lane, id, .. }) = replace(self, Self::Done) {
+            lane.desert(id);
         }
     }
 }

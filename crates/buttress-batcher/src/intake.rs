@@ -359,7 +359,7 @@ impl<A> Intake<A> {
         self.line.len()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(buttress_loom)))]
     pub(crate) fn used(&self) -> u32 {
         self.used
     }

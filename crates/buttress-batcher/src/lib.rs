@@ -109,6 +109,8 @@ mod keys;
 mod layer;
 mod leaf;
 mod line;
+#[cfg(all(test, buttress_loom))]
+mod loom;
 #[cfg(all(test, not(buttress_loom)))]
 mod model;
 mod primitive;

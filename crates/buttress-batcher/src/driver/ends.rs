@@ -94,11 +94,13 @@ where
 
     /// Does what a step of the state has left to do.
     pub(super) fn clear_out(&mut self) {
-        let mut refused = take(&mut self.out.refused);
-        for (id, reason) in refused.drain(..) {
-            self.deliver(id, Err(reason));
+        if !self.out.refused.is_empty() {
+            let mut refused = take(&mut self.out.refused);
+            for (id, reason) in refused.drain(..) {
+                self.deliver(id, Err(reason));
+            }
+            self.out.refused = refused;
         }
-        self.out.refused = refused;
         for id in self.out.left.drain(..) {
             self.engine.cells.reclaim(id);
             self.exchange.places += 1;

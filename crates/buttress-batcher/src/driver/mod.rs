@@ -2,6 +2,8 @@
 //! moment, and at the cell of each.
 
 mod ends;
+#[cfg(all(test, not(buttress_loom)))]
+mod tests;
 
 use crate::each::EachError;
 use crate::engine::Engine;
@@ -109,11 +111,9 @@ where
         }
     }
 
-    /// Takes in what has come, left, ended and become due since the last look. Whether there was nothing of it, nor
-    /// anything left over from before.
+    /// Takes in what has come, left and become due since the last look, and brings what has ended. Whether nobody had come or left, and nothing
+    /// is left to bring or tell.
     fn look(&mut self) -> bool {
-        let ran = self.poll_woken();
-        let was_settled = self.exchange.is_settled();
         self.exchange.quiet = self.is_quiet();
         self.engine.intake.lock().exchange(&mut self.exchange);
         self.tell();
@@ -125,7 +125,7 @@ where
             self.state.tick(self.engine.now(), &mut self.out);
         }
         self.clear_out();
-        !ran && was_settled && self.exchange.is_empty && self.exchange.is_settled()
+        self.exchange.is_empty && self.exchange.is_settled()
     }
 
     /// Nothing can be sent at the moment, whoever comes.
@@ -133,18 +133,15 @@ where
         self.is_blocked || self.state.is_saturated()
     }
 
-    fn poll_woken(&mut self) -> bool {
+    fn poll_woken(&mut self) {
         self.engine.bell.answer(&mut self.woken);
-        let mut ran = false;
         for word in 0..self.woken.len() {
             let mut bits = std::mem::take(&mut self.woken[word]);
             while bits != 0 {
                 self.poll_run(word as u32 * 64 + bits.trailing_zeros());
                 bits &= bits - 1;
-                ran = true;
             }
         }
-        ran
     }
 
     fn poll_run(&mut self, run: u32) {
@@ -225,6 +222,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut batches = 0;
+        this.poll_woken();
         loop {
             let is_idle = this.look();
             match this.send(cx) {
@@ -248,6 +246,7 @@ where
             if this.sleeps(cx) {
                 return Poll::Pending;
             }
+            this.poll_woken();
         }
     }
 }

@@ -324,7 +324,6 @@ impl World {
 
     /// As the driver does it. Whether there was nothing to do.
     fn look(&mut self) -> bool {
-        let mut is_idle = self.ended.is_empty();
         let mut targets = vec![];
         for run in std::mem::take(&mut self.ended) {
             let Run { callers, .. } = self.runs.remove(&run).expect("it ran");
@@ -334,15 +333,13 @@ impl World {
                 self.deliver(target.id, Ok(callers[target.result as usize]));
             }
         }
-        is_idle &= self.exchange.is_settled();
         self.exchange.quiet = self.is_blocked || self.state.is_saturated();
         self.intake.exchange(&mut self.exchange);
         self.exchange.wake.drain(..).for_each(std::task::Waker::wake);
-        is_idle &= self.exchange.is_empty;
         self.state.take_in(&mut self.exchange, &mut self.out);
         self.state.tick(self.now, &mut self.out);
         self.clear_out();
-        is_idle &= self.exchange.is_settled();
+        let mut is_idle = self.exchange.is_empty && self.exchange.is_settled();
         self.is_blocked = false;
         if self.state.wants(&mut self.out).is_some() {
             if self.is_inner_ready {

@@ -47,7 +47,7 @@ impl Groups {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(buttress_loom)))]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

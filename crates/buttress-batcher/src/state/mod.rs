@@ -7,12 +7,16 @@
 
 pub(crate) mod chain;
 mod groups;
+mod items;
 mod parts;
 mod rules;
 mod runs;
+mod sending;
 mod slots;
 mod timers;
 
+pub use items::Flush;
+pub(crate) use items::{Arrival, Keyed, Out, Ready, Tally};
 pub(crate) use rules::Rules;
 pub(crate) use runs::{Taken, Target};
 
@@ -40,104 +44,6 @@ pub(crate) fn nanos(time: Duration) -> Nanos {
     time.as_nanos().try_into().unwrap_or(NEVER)
 }
 
-/// A key with its hash, which its owner's thread has computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Keyed<K> {
-    pub(crate) hash: u64,
-    pub(crate) key: K,
-}
-
-/// A request as it comes.
-#[derive(Debug)]
-pub(crate) struct Arrival<Req, K, D> {
-    pub(crate) request: Req,
-    pub(crate) partition: Keyed<K>,
-    /// Those with equal keys share a result.
-    pub(crate) group: Option<Keyed<D>>,
-    pub(crate) weight: u64,
-    pub(crate) deadline: Nanos,
-    pub(crate) at: Nanos,
-}
-
-/// What is left to do after a step: answers to give, and values to drop that are not ours.
-#[derive(Debug)]
-pub(crate) struct Out<Req, K, D> {
-    /// Requests that are answered without having been sent.
-    pub(crate) refused: Vec<(u32, Reason)>,
-    /// Requests whose callers had left before they were sent.
-    pub(crate) left: Vec<u32>,
-    pub(crate) requests: Vec<Req>,
-    pub(crate) keys: Vec<K>,
-    pub(crate) groups: Vec<D>,
-}
-
-impl<Req, K, D> Default for Out<Req, K, D> {
-    fn default() -> Self {
-        Self { refused: vec![], left: vec![], requests: vec![], keys: vec![], groups: vec![] }
-    }
-}
-
-/// What was counted since it was last collected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) requests: u64,
-    pub(crate) sent: u64,
-    pub(crate) shared: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) timed_out: u64,
-    pub(crate) closed: u64,
-    pub(crate) broken: u64,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.sent += other.sent;
-        self.shared += other.shared;
-        self.cancelled += other.cancelled;
-        self.timed_out += other.timed_out;
-        self.closed += other.closed;
-        self.broken += other.broken;
-    }
-}
-
-/// Why a batch was sent when it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Flush {
-    /// It could go, and nothing said that it was to wait.
-    Idle,
-    /// It was as large as it may be.
-    Size,
-    /// The next request would have made it too heavy.
-    Weight,
-    /// Its first request had waited for others long enough.
-    Linger,
-    /// A request in it would have been too late.
-    Deadline,
-    /// It was told to go: by a flush, or at the end.
-    Drain,
-}
-
-impl Flush {
-    /// All reasons, in the order of their counts.
-    pub const ALL: [Self; 6] =
-        [Self::Idle, Self::Size, Self::Weight, Self::Linger, Self::Deadline, Self::Drain];
-
-    /// The reason in one word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Size => "size",
-            Self::Weight => "weight",
-            Self::Linger => "linger",
-            Self::Deadline => "deadline",
-            Self::Drain => "drain",
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct State<Req, K, D> {
     rules: Rules,
@@ -148,7 +54,7 @@ pub(crate) struct State<Req, K, D> {
     /// Partitions that may go, in the order in which they do; one that may not any more is passed over.
     ring: VecDeque<u32>,
     /// Partitions of which a batch has ended, until the driver has looked who else has come.
-    ended: VecDeque<u32>,
+    ended: Vec<u32>,
     /// When a request would be late, and then when it is.
     deadlines: Timers,
     /// When the first request of a partition has waited long enough.
@@ -173,7 +79,7 @@ impl<Req, K, D> State<Req, K, D> {
             groups: Groups::new(),
             runs: Runs::new(),
             ring: VecDeque::new(),
-            ended: VecDeque::new(),
+            ended: Vec::new(),
             deadlines: Timers::default(),
             lingers: Timers::default(),
             queued: 0,
@@ -196,13 +102,13 @@ impl<Req, K, D> State<Req, K, D> {
         self.runs.running()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(buttress_loom)))]
     pub(crate) fn partitions(&self) -> usize {
         self.parts.len()
     }
 
     /// Requests that others can follow: as they are listed, and as they are.
-    #[cfg(test)]
+    #[cfg(all(test, not(buttress_loom)))]
     pub(crate) fn leaders(&self) -> (usize, usize) {
         (self.groups.len(), self.slots.keyed_leaders())
     }
@@ -238,11 +144,23 @@ impl<Req, K, D> State<Req, K, D> {
         K: Eq,
         D: Eq,
     {
-        self.absorb(found.arrivals.drain(..), out);
-        // Behind those that have come meanwhile: nobody goes twice while another waits.
-        while let Some(p) = self.ended.pop_front() {
-            self.settle(p, out);
+        if !found.is_empty {
+            self.hear(found, out);
         }
+        // Behind those that have come meanwhile: nobody goes twice while another waits.
+        for index in 0..self.ended.len() {
+            self.settle(self.ended[index], out);
+        }
+        self.ended.clear();
+    }
+
+    #[inline]
+    fn hear(&mut self, found: &mut Exchange<Arrival<Req, K, D>>, out: &mut Out<Req, K, D>)
+    where
+        K: Eq,
+        D: Eq,
+    {
+        self.absorb(found.arrivals.drain(..), out);
         for id in found.leavers.drain(..) {
             self.cancel(id, out);
         }
@@ -272,11 +190,18 @@ impl<Req, K, D> State<Req, K, D> {
         K: Eq,
         D: Eq,
     {
+        // Those that come one after the other are mostly of one partition, which is settled once for all of them.
+        let mut unsettled = None;
         for (id, arrival) in arrivals {
             self.tally.requests += 1;
             // What compares keys is not ours; nothing has changed yet if it panics.
             match catch_unwind(AssertUnwindSafe(|| self.seek(&arrival))) {
-                Ok((part, leader)) => self.push(id, arrival, part, leader, out),
+                Ok((part, leader)) => {
+                    let p = self.push(id, arrival, part, leader, out);
+                    if let Some(before) = unsettled.replace(p).filter(|&before| before != p) {
+                        self.settle(before, out);
+                    }
+                }
                 Err(_) => {
                     self.tally.broken += 1;
                     out.refused.push((id, Reason::Failed));
@@ -286,6 +211,7 @@ impl<Req, K, D> State<Req, K, D> {
                 }
             }
         }
+        unsettled.into_iter().for_each(|p| self.settle(p, out));
     }
 
     /// The partition of a request, if there is one already, and the request that it may follow.
@@ -303,6 +229,7 @@ impl<Req, K, D> State<Req, K, D> {
         (part, leader)
     }
 
+    /// Puts a request where it belongs, but for its partition.
     #[inline]
     fn push(
         &mut self,
@@ -311,7 +238,7 @@ impl<Req, K, D> State<Req, K, D> {
         part: Option<u32>,
         leader: Option<u32>,
         out: &mut Out<Req, K, D>,
-    ) {
+    ) -> u32 {
         let Arrival { request, partition, group, weight, deadline, at } = arrival;
         let p = match part {
             Some(p) => {
@@ -338,7 +265,7 @@ impl<Req, K, D> State<Req, K, D> {
         if let Some(before) = self.parts.touch(p) {
             self.forget_idle(before, out);
         }
-        self.settle(p, out);
+        p
     }
 
     /// The caller has left. Its request is taken out, unless it is on its way already.
@@ -430,157 +357,6 @@ impl<Req, K, D> State<Req, K, D> {
         }
     }
 
-    /// Puts a partition where it belongs: in the ring, among the lingers, or nowhere.
-    #[inline]
-    fn settle(&mut self, p: u32, out: &mut Out<Req, K, D>) {
-        let may_go = self.has_slot(p);
-        if may_go && self.waits_until(p) > self.now {
-            let until = self.waits_until(p);
-            if until == NEVER {
-                self.lingers.remove(p);
-            } else {
-                self.lingers.set(p, until);
-            }
-            return;
-        }
-        self.lingers.remove(p);
-        let part = self.parts.at_mut(p);
-        if may_go && !part.is_up {
-            part.is_up = true;
-            self.ring.push_back(p);
-        }
-        self.forget_idle(p, out);
-    }
-
-    #[inline]
-    fn forget_idle(&mut self, p: u32, out: &mut Out<Req, K, D>) {
-        if self.parts.at(p).is_idle() {
-            out.keys.extend(self.parts.forget(p));
-        }
-    }
-
-    /// Something waits in it, and fewer batches of it run than may.
-    #[inline]
-    fn has_slot(&self, p: u32) -> bool {
-        let part = self.parts.at(p);
-        !part.queue.is_empty() && part.running < self.rules.in_flight
-    }
-
-    /// Until when the batch that would go next is kept back for others to join it.
-    #[inline]
-    fn waits_until(&self, p: u32) -> Nanos {
-        let part = self.parts.at(p);
-        let Some(first) = part.queue.first() else { return NEVER };
-        let is_told = self.is_draining || self.slots.at(first).number <= self.flushed;
-        if self.rules.linger == 0 || is_told || part.urgent > 0 || self.is_full(p) {
-            return 0;
-        }
-        self.slots.at(first).at.saturating_add(self.rules.linger)
-    }
-
-    /// The batch that would go next is as large or heavy as it may be.
-    #[inline]
-    fn is_full(&self, p: u32) -> bool {
-        let part = self.parts.at(p);
-        part.queue.len() >= self.rules.max_size || part.weight >= u128::from(self.rules.max_weight)
-    }
-
-    /// Whether a batch can go now, and if so whether it is full.
-    pub(crate) fn wants(&mut self, out: &mut Out<Req, K, D>) -> Option<Ready> {
-        if self.runs.running() >= self.rules.total {
-            return None;
-        }
-        while let Some(&p) = self.ring.front() {
-            if self.has_slot(p) && self.waits_until(p) <= self.now {
-                return Some(if self.is_full(p) { Ready::Full } else { Ready::Partial });
-            }
-            self.ring.pop_front();
-            self.parts.at_mut(p).is_up = false;
-            self.settle(p, out);
-        }
-        None
-    }
-
-    /// Forms the next batch, which runs from now on.
-    pub(crate) fn take(&mut self, out: &mut Out<Req, K, D>) -> Option<Taken<Req>> {
-        self.wants(out)?;
-        let p = self.ring.pop_front()?;
-        let part = self.parts.at_mut(p);
-        part.is_up = false;
-        part.running += 1;
-        let waited = part.queue.first().and_then(|first| self.waited(first));
-        let why = self.why_partial(p);
-        let run = self.runs.open(p);
-        let mut requests = Vec::with_capacity(self.parts.at(p).queue.len().min(self.rules.max_size) as usize);
-        let (mut weight, mut cut) = (0, false);
-        while let Some(id) = self.parts.at(p).queue.first() {
-            let more = weight + u128::from(self.slots.at(id).weight);
-            cut = !requests.is_empty() && more > u128::from(self.rules.max_weight);
-            if cut || requests.len() as u32 == self.rules.max_size {
-                break;
-            }
-            weight = more;
-            requests.extend(self.start(id, p, run, out));
-        }
-        let why = if requests.len() as u32 == self.rules.max_size {
-            Flush::Size
-        } else if cut || weight >= u128::from(self.rules.max_weight) {
-            Flush::Weight
-        } else {
-            why
-        };
-        self.tally.sent += requests.len() as u64;
-        self.settle(p, out);
-        Some(Taken { run, requests, why, waited })
-    }
-
-    /// How long a request has waited, if it is known when it came.
-    fn waited(&self, id: u32) -> Option<Duration> {
-        let at = self.slots.at(id).at;
-        (at > 0).then(|| Duration::from_nanos(self.now.saturating_sub(at)))
-    }
-
-    /// Why a batch of this partition goes that is not full.
-    fn why_partial(&self, p: u32) -> Flush {
-        let first = self.parts.at(p).queue.first();
-        if self.is_draining || first.is_some_and(|id| self.slots.at(id).number <= self.flushed) {
-            Flush::Drain
-        } else if self.rules.linger == 0 {
-            Flush::Idle
-        } else if self.parts.at(p).urgent > 0 {
-            Flush::Deadline
-        } else {
-            Flush::Linger
-        }
-    }
-
-    /// Moves a request and those that follow it from the queue into a batch.
-    #[inline]
-    fn start(&mut self, id: u32, p: u32, run: u32, out: &mut Out<Req, K, D>) -> Option<Req> {
-        let part = self.parts.at_mut(p);
-        part.queue.remove(self.slots.all_mut(), id);
-        part.weight -= u128::from(self.slots.at(id).weight);
-        self.groups.remove(&self.slots, id);
-        self.runs.add(&mut self.slots, run, id);
-        let mut member = id;
-        loop {
-            self.queued -= 1;
-            self.deadlines.remove(member);
-            let slot = self.slots.at_mut(member);
-            slot.stage = Stage::Running;
-            self.parts.at_mut(p).urgent -= u32::from(std::mem::take(&mut slot.is_urgent));
-            out.groups.extend(slot.group.take().map(|group| group.key));
-            if member != id {
-                self.tally.shared += 1;
-                out.requests.extend(self.slots.at_mut(member).request.take());
-            }
-            member = self.slots.after_in_group(member);
-            if member == id {
-                return self.slots.at_mut(id).request.take();
-            }
-        }
-    }
-
     /// A batch has ended: says whose the results are, in the order of its requests, and how many those were. Its partition
     /// has its turn after the next [`take_in`](Self::take_in).
     pub(crate) fn end(&mut self, run: u32, targets: &mut Vec<Target>, out: &mut Out<Req, K, D>) -> u32 {
@@ -597,15 +373,7 @@ impl<Req, K, D> State<Req, K, D> {
             result += 1;
         }
         self.parts.at_mut(p).running -= 1;
-        self.ended.push_back(p);
+        self.ended.push(p);
         result
     }
-}
-
-/// How much of a batch can go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    Full,
-    /// There is room for more in it.
-    Partial,
 }

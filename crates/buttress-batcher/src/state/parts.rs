@@ -111,7 +111,7 @@ impl<K> Parts<K> {
         Some(key)
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(buttress_loom)))]
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }

@@ -84,7 +84,7 @@ impl<Req, D> Slots<Req, D> {
         (0..self.0.len() as u32).filter(|&id| self.is_waiting(id)).collect()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(buttress_loom)))]
     pub(super) fn keyed_leaders(&self) -> usize {
         self.0.iter().filter(|slot| slot.stage == Stage::Queued && slot.group.is_some()).count()
     }
