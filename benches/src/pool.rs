@@ -15,13 +15,13 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 
 /// Neither statistics nor a window after which a connection is checked: no clock is read.
-pub const BARE: &str = "buttress: get, bare";
+pub const BARE: &str = "buttress: checkout, bare";
 /// What `Config::default()` does: measures waits and uses, and knows when a connection was last seen to work.
-pub const GET: &str = "buttress: get";
+pub const GET: &str = "buttress: checkout";
 /// [`GET`] of clones, eight of each connection.
-pub const SHARED: &str = "buttress: get, shared";
+pub const SHARED: &str = "buttress: checkout, shared";
 /// A [`GET`], one more that has to wait, and the return that serves it.
-pub const WAIT: &str = "buttress: get, and one that waits";
+pub const WAIT: &str = "buttress: checkout, and one that waits";
 
 /// In every pool that is not waited for.
 pub const CONNECTIONS: u32 = 8;
