@@ -119,14 +119,10 @@ impl<M: Manager> Lends<M> for Ours<M> {
 impl<M: Manager> Lends<M> for Bb8<M> {
     type Lease<'a> = bb8::PooledConnection<'a, As<M>>;
 
-    /// It does not start with fewer than its minimum, so whoever has no server has no pool: a minimum is what it
-    /// reaches for afterwards.
+    /// Unchecked: otherwise whoever has no server has no pool, where there is a minimum.
     async fn make(manager: M, settings: &Settings) -> Self {
         let &Settings { min, max, limit, lifetime } = settings;
-        let builder = bb8::Pool::builder().max_size(max).min_idle(min);
-        // It looks for old ones every 30 s otherwise.
-        let builder =
-            builder.max_lifetime(lifetime).reaper_rate((lifetime / 10).min(Duration::from_secs(30)));
+        let builder = bb8::Pool::builder().max_size(max).min_idle(min).max_lifetime(lifetime);
         builder.connection_timeout(limit).build_unchecked(As(Arc::new(manager)))
     }
 
