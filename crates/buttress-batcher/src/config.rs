@@ -33,7 +33,8 @@ pub struct Config {
     pub total_in_flight: Option<NonZeroU32>,
     /// How long a request may wait for others while a batch could go. A batch goes sooner if it is full, if the
     /// deadline of a request in it would pass, or if it is told to. Default zero: then it goes at once, and requests
-    /// gather only while as many batches run as may. `Duration::MAX` waits for one of the other reasons.
+    /// gather only while as many batches run as may. `Duration::MAX` waits for one of the other reasons. Any but zero needs
+    /// a runtime with timers.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub linger: Duration,
     /// How many requests may be waiting or running at a time, and be about to come; see

@@ -4,7 +4,7 @@ use crate::bell::Bell;
 use crate::book::{Book, Control};
 use crate::cells::Cells;
 use crate::config::{AtEnd, Config};
-use crate::guard::discard;
+use crate::guard::{discard, wake_all};
 use crate::intake::{Entered, Intake, Place, Reserve};
 use crate::keys::{Partition, Share};
 use crate::primitive::Mutex;
@@ -259,8 +259,8 @@ where
             return;
         }
         let wakers = self.intake.lock().give_up(place);
-        wakers.wake.into_iter().for_each(Waker::wake);
-        drop(wakers.stale);
+        wake_all(wakers.wake);
+        discard(wakers.stale);
     }
 }
 
@@ -304,11 +304,14 @@ where
     fn close(&self, at_end: Option<AtEnd>) {
         let (ring, wakers) = self.intake.lock().close(at_end);
         self.ring_if(ring);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
         if self.is_dead() {
             // It was never started: the inner service goes now, and not with the last future.
             let idle = self.idle.lock().take();
             discard(idle);
+        } else {
+            // What was called outside of a runtime waits for somebody who is in one.
+            self.start();
         }
     }
 
@@ -327,7 +330,7 @@ where
             intake.reconfigure(config.clone())
         };
         self.ring_if(ring);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     fn is_dead(&self) -> bool {

@@ -3,6 +3,7 @@
 
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 /// The result, unless it panics.
 #[inline]
@@ -13,6 +14,13 @@ pub(crate) fn guarded<T>(foreign: impl FnOnce() -> T) -> Option<T> {
 pub(crate) fn discard<T>(what: T) {
     if needs_drop::<T>() {
         let _ = guarded(|| drop(what));
+    }
+}
+
+/// Wakes them all, whoever of them panics.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = guarded(|| waker.wake());
     }
 }
 

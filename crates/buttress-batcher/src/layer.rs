@@ -87,7 +87,7 @@ impl<Req, P, D, X> BatchLayer<Req, P, D, X> {
     /// [`Reason::TimedOut`](buttress_core::Reason::TimedOut). A batch that waits for more goes a millisecond before
     /// the first deadline in it. Once sent, a request has all the time that the service takes.
     ///
-    /// Needs a runtime with timers.
+    /// Needs a runtime with timers; on another one everybody is refused, as if it had ended.
     #[must_use]
     pub fn deadline<F>(mut self, deadline: F) -> Self
     where

@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tower_service::Service;
 
 type Answer = Result<u8, Error<Infallible>>;
-type Service_ = Batch<u8, u8, Error<Infallible>>;
+type Echoes = Batch<u8, u8, Error<Infallible>>;
 
 /// Not an atomic of loom's: threads need not change here.
 #[derive(Debug, Default)]
@@ -117,7 +117,7 @@ impl Echo {
 }
 
 struct Model {
-    service: Service_,
+    service: Echoes,
     driver: Polled<()>,
     echo: Echo,
 }

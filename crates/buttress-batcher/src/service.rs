@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// Sends requests in batches; made by [`BatchLayer`](crate::BatchLayer). The service below it is not in its type.
+/// Sends requests in batches, by a task that its first call spawns; made by [`BatchLayer`](crate::BatchLayer).
 ///
 /// Deferring: `poll_ready` reserves a place, whatever the service below does, and `call` spends it. A clone has no place
-/// yet. The driver ends with the last clone.
-///
-/// Spawns. The first call starts the driver, on the runtime that it is made in.
+/// yet. The service below is not in its type: it belongs to the task, which lives on the runtime that the first call was
+/// made in, and ends with the last clone or by a [shutdown](crate::Handle::shutdown).
 pub struct Batch<Req, Res, E> {
     front: Arc<Front<Req, Res, E>>,
     place: Place,

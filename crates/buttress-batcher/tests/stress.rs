@@ -57,9 +57,9 @@ impl Drop for Running {
     }
 }
 
-struct Service_(Arc<Seen>);
+struct Inner(Arc<Seen>);
 
-impl Service<Vec<Request>> for Service_ {
+impl Service<Vec<Request>> for Inner {
     type Response = Vec<Result<u64, Error<&'static str>>>;
     type Error = &'static str;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, &'static str>> + Send>>;
@@ -195,7 +195,7 @@ fn everybody_is_answered_once_whatever_happens() {
         let layer =
             BatchLayer::new("wild", config.clone()).partition_by(|request: &Request| request.partition);
         let handle = layer.handle();
-        let service: Wild = layer.layer(Service_(Arc::clone(&seen)));
+        let service: Wild = layer.layer(Inner(Arc::clone(&seen)));
         let counts = runtime.block_on(async {
             let callers: Vec<_> = (0..CALLERS)
                 .map(|number| tokio::spawn(caller(service.clone(), Arc::clone(&seen), number * EACH)))

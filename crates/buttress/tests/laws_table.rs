@@ -1,13 +1,21 @@
 //! The laws on every layer of the house and on every specimen, as one table:
 //! `cargo test -p buttress --all-features --test laws_table -- --nocapture`.
-#![cfg(all(feature = "breaker", feature = "cache", feature = "limit", feature = "pool"))]
+#![cfg(all(
+    feature = "batcher",
+    feature = "breaker",
+    feature = "cache",
+    feature = "limit",
+    feature = "pool"
+))]
 
 use buttress::Ratio;
+use buttress::batcher::BatchLayer;
 use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
 use buttress::cache::{Cache, CacheLayer, Fate, Served};
 use buttress::limit::TimeoutLayer;
 use buttress::pool::{Lease, Manager, Pool, PoolLayer};
 use buttress_testkit::laws::{self, Table};
+use buttress_testkit::scripted::Fault;
 use buttress_testkit::specimens::{DeferringFlaw, DeferringLayer, InPlaceFlaw, InPlaceLayer};
 use std::convert::Infallible;
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
@@ -67,8 +75,33 @@ fn layers() -> Table {
         )
         .row("Pooled", laws::report_deferring!(PoolLayer::new(&pool()), respond: used))
         .row("Pooled, shared", laws::report_deferring!(PoolLayer::new(&shared()), respond: used))
+        .row(
+            "Batch",
+            // The one allocation is the batch.
+            laws::report_deferring!(
+                BatchLayer::new("laws", buttress::batcher::Config::default()).each_error(Fault::clone),
+                respond: echo,
+                allocations: 1,
+            ),
+        )
+        .row(
+            "Batch, keys",
+            laws::report_deferring!(
+                BatchLayer::new("laws", buttress::batcher::Config::default())
+                    .partition_by(|n: &u64| n % 3)
+                    .dedup_by(|n: &u64| Some(*n))
+                    .each_error(Fault::clone),
+                respond: echo,
+                allocations: 1,
+            ),
+        )
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
+}
+
+/// What a service over batches answers.
+fn echo(batch: Vec<u64>) -> Vec<Result<u64, Fault>> {
+    batch.into_iter().map(Ok).collect()
 }
 
 const LONG: Duration = Duration::from_secs(300);

@@ -6,7 +6,7 @@ use crate::cells::Delivered;
 use crate::each::EachError;
 use crate::engine::Answer;
 use crate::event::Event;
-use crate::guard::{discard, discard_all, guarded};
+use crate::guard::{discard, discard_all, guarded, wake_all};
 use crate::keys::{Partition, Share};
 use crate::running::Ended;
 use crate::state::{Tally, Target};
@@ -28,10 +28,10 @@ where
         let callers = targets.len();
         match ended {
             Ended::With(Ok(results)) if results.len() == sent => self.hand_out(&targets, results),
-            Ended::With(Ok(results)) => {
+            Ended::With(Ok(mut results)) => {
                 self.refuse(&targets, Reason::Failed);
                 let event = Event::Miscounted { sent, results: results.len() };
-                discard(results);
+                discard_all(&mut results);
                 self.observe(event, |counts| counts.miscounted += 1);
             }
             Ended::With(Err(error)) => {
@@ -114,9 +114,7 @@ where
     /// Publishes what has happened, and then wakes those who wait for it.
     pub(super) fn tell(&mut self) {
         self.publish();
-        for waker in self.exchange.wake.drain(..) {
-            let _ = guarded(|| waker.wake());
-        }
+        wake_all(self.exchange.wake.drain(..));
     }
 
     fn publish(&mut self) {

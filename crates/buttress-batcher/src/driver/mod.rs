@@ -8,7 +8,7 @@ mod tests;
 use crate::each::EachError;
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::guard::{discard, guarded};
+use crate::guard::{discard_all, guarded};
 use crate::intake::Exchange;
 use crate::keys::{Partition, Share};
 use crate::running::{Ended, Running};
@@ -167,7 +167,7 @@ where
             Some(Poll::Ready(readied)) => Some(readied),
             None => None,
         };
-        let Some(Taken { run, requests, why, waited }) = self.state.take(&mut self.out) else {
+        let Some(Taken { run, mut requests, why, waited }) = self.state.take(&mut self.out) else {
             return Sent::Nothing;
         };
         self.sent.push((requests.len(), why, waited));
@@ -176,7 +176,7 @@ where
         match readied {
             None => self.end(run, Ended::Panicked),
             Some(Err(error)) => {
-                discard(requests);
+                discard_all(&mut requests);
                 self.end(run, Ended::With(Err(error)));
             }
             Some(Ok(())) => match guarded(|| inner.call(requests)) {

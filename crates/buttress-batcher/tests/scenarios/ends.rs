@@ -170,8 +170,7 @@ fn when_its_runtime_ends_everybody_is_told() {
 fn a_stack_is_built_and_even_called_outside_a_runtime() {
     let backend = Backend::new(Plan::Answer);
     let mut service = numbers(Config::default(), &backend);
-    let cx = &mut Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(cx).is_ready());
+    assert!(is_ready(&mut service));
     let mut call = service.call(1);
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
@@ -218,4 +217,30 @@ async fn who_waits_for_a_place_is_told_of_the_end() {
     backend.release(1);
     assert_eq!(shutdown.await.unwrap(), Ok(()));
     assert_eq!(answers(running).await, tens([1]));
+}
+
+#[test]
+fn what_was_called_outside_a_runtime_is_sent_by_a_shutdown_in_one() {
+    let backend = Backend::new(Plan::Answer);
+    let layer = BatchLayer::new("numbers", Config::default());
+    let mut service: Numbers = layer.layer(backend.clone());
+    assert!(is_ready(&mut service));
+    let call = service.call(1);
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        assert_eq!(layer.handle().shutdown(Duration::from_secs(1)).await, Ok(()));
+        assert_eq!(call.await, Ok(10));
+    });
+}
+
+#[test]
+fn on_a_runtime_without_timers_a_linger_refuses_and_nobody_hangs() {
+    let backend = Backend::new(Plan::Answer);
+    let service = numbers(Config::default().linger(MS), &backend);
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for number in 0..2 {
+            assert_eq!(reason(&service.clone().oneshot(number).await), Some(Reason::Closed));
+        }
+    });
 }

@@ -264,3 +264,48 @@ async fn what_is_asked_of_a_request_may_call_back() {
     backend.plan(Plan::Fail);
     assert_eq!(reason(&service.clone().oneshot(5).await), Some(Reason::Failed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_nobody_else_in_line() {
+    let backend = Backend::new(Plan::Hold);
+    let layer = BatchLayer::new("numbers", one_by_one().queue(Some(most(1))));
+    let service = layer.layer(backend.clone());
+    let running = calls(&service, [1]).await;
+    let loud = Waker::from(Arc::new(Loud(AtomicBool::new(false))));
+    let mut first = service.clone();
+    assert!(first.poll_ready(&mut Context::from_waker(&loud)).is_pending());
+    let rest = calls(&service, 2..5).await;
+    // Places for all of them: the first to be told panics.
+    layer.handle().reconfigure(layer.handle().config().queue(Some(most(9))));
+    settle().await;
+    backend.release(9);
+    assert_eq!((answers(running).await, answers(rest).await), (tens([1]), tens(2..5)));
+    assert!(is_ready(&mut first));
+}
+
+/// A future that panics when it is dropped, once it has ended.
+struct Falls(Option<Vec<u64>>);
+
+impl Future for Falls {
+    type Output = Result<Vec<Answer>, &'static str>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let numbers = self.0.take().expect("polled once");
+        Poll::Ready(Ok(numbers.into_iter().map(|number| Ok(number * 10)).collect()))
+    }
+}
+
+impl Drop for Falls {
+    fn drop(&mut self) {
+        bomb();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_that_panics_when_it_is_dropped_has_answered_all_the_same() {
+    let inner = tower::service_fn(|numbers: Vec<u64>| Falls(Some(numbers)));
+    let service: Numbers = BatchLayer::new("numbers", one_by_one()).layer(inner);
+    for from in [0, 10, 20] {
+        assert_eq!(answers(calls(&service, from..from + 9).await).await, tens(from..from + 9));
+    }
+}
