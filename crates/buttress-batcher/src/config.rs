@@ -35,7 +35,7 @@ pub struct Config {
     /// deadline of a request in it would pass, or if it is told to. Default zero: then it goes at once, and requests
     /// gather only while as many batches run as may. `Duration::MAX` waits for one of the other reasons. Any but zero needs
     /// a runtime with timers.
-    #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
+    #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub linger: Duration,
     /// How many requests may be waiting or running at a time, and be about to come; see
     /// [`when_full`](field@Self::when_full). Default four times as many as can run in one partition:
