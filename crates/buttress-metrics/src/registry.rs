@@ -10,7 +10,7 @@ use crate::histogram::{Buckets, Histogram, Value};
 use crate::label::LabelSet;
 use crate::name;
 use crate::parts::{Gathered, Part};
-#[cfg(feature = "recorder")]
+#[cfg(any(feature = "http", feature = "recorder"))]
 use crate::{
     drops::{Dropped, Drops},
     family::Source,
@@ -18,7 +18,7 @@ use crate::{
 };
 use buttress_core::{Inspect, Metric, Observe};
 use parking_lot::Mutex;
-#[cfg(feature = "recorder")]
+#[cfg(any(feature = "http", feature = "recorder"))]
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
