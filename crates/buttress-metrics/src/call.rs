@@ -51,6 +51,13 @@ impl<R: Record> Call<R> {
     /// What will be recorded.
     #[cfg(feature = "http")]
     #[inline]
+    pub(crate) fn record(&self) -> Option<&R> {
+        self.record.as_ref()
+    }
+
+    /// Changes what will be recorded.
+    #[cfg(feature = "http")]
+    #[inline]
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut R)) {
         if let Some(record) = &mut self.record {
             change(record);

@@ -82,14 +82,14 @@ pub struct Family<M: Instrument, L = ()> {
 }
 
 /// So many series share an allocation, which is made when the first of them is asked for.
-const CHUNK: usize = 32;
+const CHUNK: usize = 16;
 
 struct Group<M: Instrument> {
     shape: Arc<Shape<M>>,
     chunks: Box<[OnceLock<Chunk<M>>]>,
 }
 
-type Chunk<M> = Box<[OnceLock<M>]>;
+type Chunk<M> = Box<[OnceLock<M>; CHUNK]>;
 
 /// What makes the series of a family alike.
 pub(crate) struct Shape<M: Instrument> {
@@ -111,10 +111,8 @@ impl<M: Instrument, L: LabelSet> Family<M, L> {
     #[inline]
     pub fn get(&self, labels: L) -> &M {
         let place = labels.place();
-        let chunk = self.group.chunks[place / CHUNK].get_or_init(|| {
-            let rest = combinations::<L>() - place / CHUNK * CHUNK;
-            (0..rest.min(CHUNK)).map(|_| OnceLock::new()).collect()
-        });
+        let chunk =
+            self.group.chunks[place / CHUNK].get_or_init(|| Box::new([const { OnceLock::new() }; CHUNK]));
         let shape = &self.group.shape;
         chunk[place % CHUNK].get_or_init(|| M::make(&shape.plan, &shape.drops))
     }
@@ -213,10 +211,15 @@ pub(crate) const OVERFLOW: &str = "_overflow";
 
 /// Where the family of some open labels stays.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(usize);
+pub(crate) struct Place(pub(crate) u32);
 
 impl Place {
-    const OVERFLOW: Self = Self(usize::MAX);
+    const OVERFLOW: Self = Self(u32::MAX);
+
+    fn new(place: usize) -> Self {
+        // A table that large would be one of 64 GB.
+        u32::try_from(place).map_or(Self::OVERFLOW, Self)
+    }
 }
 
 impl<M: Instrument, L: LabelSet> Series<M, L> {
@@ -250,14 +253,14 @@ impl<M: Instrument, L: LabelSet> Series<M, L> {
     #[inline]
     pub(crate) fn place(&self, labels: &[&str]) -> Place {
         match self.table.find(labels) {
-            Some((place, _)) => Place(place),
+            Some((place, _)) => Place::new(place),
             None => self.make(labels).0,
         }
     }
 
     #[inline]
     pub(crate) fn at(&self, place: Place) -> &Family<M, L> {
-        match self.table.at(place.0) {
+        match self.table.at(place.0 as usize) {
             Some(family) => family,
             None => self.overflow(),
         }
@@ -269,7 +272,7 @@ impl<M: Instrument, L: LabelSet> Series<M, L> {
         let is_overflow = !labels.is_empty() && labels.iter().all(|label| *label == OVERFLOW);
         let make = || Family::new(Arc::clone(&self.shape));
         match if is_overflow { None } else { self.table.find_or_make(labels, make) } {
-            Some((place, family)) => (Place(place), family),
+            Some((place, family)) => (Place::new(place), family),
             None => {
                 if !is_overflow {
                     self.shape.drops.count(Dropped::Overflow);

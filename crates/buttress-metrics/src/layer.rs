@@ -81,6 +81,8 @@ pub struct MetricsLayer<W = (), J = Errors, T = ()> {
 pub(crate) struct Shared {
     name: Name,
     pub(crate) lanes: Lanes<Arc<Durations>>,
+    /// Where calls are counted that have no word.
+    unnamed: Place,
 }
 
 pub(crate) type Durations = Series<Histogram, Outcome>;
@@ -106,7 +108,8 @@ impl MetricsLayer {
         let flights: Arc<Series<Flights<Durations>, ()>> =
             registry.series(&IN_FLIGHT, &["name"], cap, Lent(durations))?;
         let lanes = flights.with(&[name.as_str()]).get(()).0.clone();
-        Ok(Self { shared: Shared { name, lanes }, word: (), judge: Errors, trace: () })
+        let unnamed = lanes.here().place(&[name.as_str(), ""]);
+        Ok(Self { shared: Shared { name, lanes, unnamed }, word: (), judge: Errors, trace: () })
     }
 }
 
@@ -164,7 +167,8 @@ impl Shared {
     /// Where calls of this request are counted.
     #[inline]
     pub(crate) fn place<Req>(&self, durations: &Durations, word: &impl WordOf<Req>, request: &Req) -> Place {
-        durations.place(&[self.name.as_str(), word.word_of(request).unwrap_or("")])
+        let word = word.word_of(request);
+        word.map_or(self.unnamed, |word| durations.place(&[self.name.as_str(), word]))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
 /// The longest label value that gets a series of its own, in bytes: a cap on how many there are bounds nothing if each
@@ -12,7 +12,7 @@ pub(crate) const LONGEST: usize = 256;
 /// At most so many values by their keys, each a few strings. What was put in stays, so it is lent and not shared: to find
 /// something writes nothing that another thread reads.
 pub(crate) struct Table<V> {
-    slots: Box<[OnceLock<Box<Entry<V>>>]>,
+    slots: Box<[OnceLock<Entry<V>>]>,
     hasher: RandomState,
     /// How many more there may be.
     room: Mutex<usize>,
@@ -22,6 +22,18 @@ pub(crate) struct Table<V> {
 pub(crate) struct Entry<V> {
     pub(crate) key: Box<[Box<str>]>,
     pub(crate) value: V,
+}
+
+impl<V> Entry<V> {
+    #[inline]
+    fn is_of(&self, key: &[&str]) -> bool {
+        let parts = self.key.iter().zip(key);
+        // An empty string is nowhere, and to compare what is nowhere can cost as much as a page fault.
+        self.key.len() == key.len()
+            && parts
+                .into_iter()
+                .all(|(own, part)| own.len() == part.len() && (part.is_empty() || **own == **part))
+    }
 }
 
 impl<V> Table<V> {
@@ -35,28 +47,31 @@ impl<V> Table<V> {
         }
     }
 
-    /// The slots that may hold a key, in the order in which they are filled.
-    fn slots(&self, key: &[&str]) -> impl Iterator<Item = (usize, &OnceLock<Box<Entry<V>>>)> {
+    /// The place of a key and its value, or the free place where it would be.
+    #[inline]
+    fn search(&self, key: &[&str]) -> Result<(usize, &V), usize> {
         let mut hasher = self.hasher.build_hasher();
-        key.iter().for_each(|part| part.hash(&mut hasher));
+        for part in key {
+            // The length tells where one ends and the next begins.
+            hasher.write_usize(part.len());
+            hasher.write(part.as_bytes());
+        }
         let mask = self.slots.len() - 1;
-        let first = hasher.finish() as usize;
-        (0..self.slots.len()).map(move |step| {
-            let place = first.wrapping_add(step) & mask;
-            (place, &self.slots[place])
-        })
+        let mut place = hasher.finish() as usize & mask;
+        // It ends: there is always a slot that is free.
+        while let Some(entry) = self.slots[place].get() {
+            if entry.is_of(key) {
+                return Ok((place, &entry.value));
+            }
+            place = (place + 1) & mask;
+        }
+        Err(place)
     }
 
     /// Finds a value, and the place at which it stays.
     #[inline]
     pub(crate) fn find(&self, key: &[&str]) -> Option<(usize, &V)> {
-        for (place, slot) in self.slots(key) {
-            let entry = slot.get()?;
-            if entry.key.iter().map(|part| &**part).eq(key.iter().copied()) {
-                return Some((place, &entry.value));
-            }
-        }
-        None
+        self.search(key).ok()
     }
 
     /// Finds a value or makes it. `None` if there is no room for it, or its key is too long.
@@ -69,16 +84,13 @@ impl<V> Table<V> {
         }
         let mut room = self.room.lock();
         // Others may have filled slots meanwhile, even with this key; from here on nobody does.
-        let (place, slot) = self.slots(key).find(|(_, slot)| match slot.get() {
-            None => true,
-            Some(entry) => entry.key.iter().map(|part| &**part).eq(key.iter().copied()),
-        })?;
-        if slot.get().is_none() {
-            *room = room.checked_sub(1)?;
-        }
-        let entry = slot.get_or_init(|| {
-            Box::new(Entry { key: key.iter().map(|part| (*part).into()).collect(), value: make() })
-        });
+        let place = match self.search(key) {
+            Ok(found) => return Some(found),
+            Err(place) => place,
+        };
+        *room = room.checked_sub(1)?;
+        let entry = self.slots[place]
+            .get_or_init(|| Entry { key: key.iter().map(|part| (*part).into()).collect(), value: make() });
         Some((place, &entry.value))
     }
 
@@ -90,8 +102,7 @@ impl<V> Table<V> {
 
     /// All entries, in the order of their keys.
     pub(crate) fn sorted(&self) -> Vec<&Entry<V>> {
-        let mut entries: Vec<_> =
-            self.slots.iter().filter_map(|slot| slot.get().map(|entry| &**entry)).collect();
+        let mut entries: Vec<_> = self.slots.iter().filter_map(|slot| slot.get()).collect();
         entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         entries
     }

@@ -1,4 +1,4 @@
-use super::families::Exchanged;
+use super::exchange::{Exchanged, exact};
 use crate::call::Call;
 use crate::outcome::Outcome;
 use bytes::Buf;
@@ -27,26 +27,26 @@ struct Tally {
     call: Call<Exchanged>,
     /// As what the request counts if all of it arrives.
     outcome: Outcome,
-    bytes: u64,
-    /// How many there will be, where that is known.
-    expected: Option<u64>,
+    /// How large it will be, or unknown.
+    expected: u64,
     /// Whether there is nothing more to come, whoever asks.
     is_whole: bool,
 }
 
 impl<D: http_body::Body> Body<D> {
     pub(super) fn new(inner: D, call: Call<Exchanged>, outcome: Outcome, is_sent: bool) -> Self {
-        let expected = if is_sent { inner.size_hint().exact() } else { None };
+        let expected = exact(&inner);
         let is_whole = !is_sent || inner.is_end_stream();
-        Self { inner, tally: Tally { call, outcome, bytes: 0, expected, is_whole } }
+        Self { inner, tally: Tally { call, outcome, expected, is_whole } }
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
+        let Self { call, outcome, expected, is_whole } = self;
         // A server that has sent as much as it has promised does not ask for more.
-        let is_whole = self.is_whole || self.expected == Some(self.bytes);
-        self.call.end(if is_whole { self.outcome } else { Outcome::Cancelled });
+        let is_whole = *is_whole || call.record().is_some_and(|exchanged| exchanged.received() == *expected);
+        call.end(if is_whole { *outcome } else { Outcome::Cancelled });
     }
 }
 
@@ -64,7 +64,6 @@ impl<D: http_body::Body> http_body::Body for Body<D> {
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
-                tally.bytes += bytes;
                 tally.call.change(|exchanged| exchanged.add(bytes));
                 tally.is_whole = inner.is_end_stream();
             }

@@ -1,7 +1,7 @@
 //! The future that [`HttpMeasured`](super::HttpMeasured) returns.
 
 use super::body::Body;
-use super::families::Exchanged;
+use super::exchange::Exchanged;
 use crate::call::Call;
 use crate::outcome::Judge;
 use http::Response;

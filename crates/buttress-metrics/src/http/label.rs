@@ -5,7 +5,7 @@ use http::{Method, StatusCode, Uri, uri};
 
 /// A method that is known, or `_OTHER`: whoever calls may send any word as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MethodLabel(u8);
+pub(crate) struct MethodLabel(pub(super) u8);
 
 impl MethodLabel {
     #[inline]
@@ -73,7 +73,7 @@ impl Label for Scheme {
 
 /// The status of a response: one that is registered or met in the wild, or else its class; or that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StatusLabel(u8);
+pub(crate) struct StatusLabel(pub(super) u8);
 
 /// None, none of any class, the classes by their hundreds, and then those that are listed.
 const STATUSES: [&str; 82] = [

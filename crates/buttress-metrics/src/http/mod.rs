@@ -64,6 +64,7 @@
 
 mod body;
 mod config;
+mod exchange;
 mod families;
 pub mod future;
 mod judge;
