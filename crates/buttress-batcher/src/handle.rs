@@ -76,11 +76,15 @@ impl Handle {
 
     /// Refuses all that come from now on with [`Reason::Closed`](buttress_core::Reason::Closed), sends what waits, and
     /// waits until all is answered, but no longer than this. Then what still waits is refused; batches that run are left
-    /// to answer. The drivers end with the last answer.
+    /// to answer. The drivers end with the last answer. If the last service goes meanwhile, that changes nothing.
     ///
     /// # Errors
     ///
     /// If not all was answered in time.
+    ///
+    /// # Panics
+    ///
+    /// If there is something to wait for and it is polled outside of a runtime with timers.
     ///
     /// # Cancel safety
     ///

@@ -274,14 +274,18 @@ impl<A> Intake<A> {
 
     /// Lets nobody in any more. Whether the driver has to be woken, and wakers of those who need not wait any longer.
     pub(crate) fn close(&mut self, at_end: Option<AtEnd>) -> (bool, Vec<Waker>) {
-        if self.phase == Phase::Dead {
+        // That the last service goes says nothing about what a shutdown has told to do.
+        if self.phase == Phase::Dead || (self.phase == Phase::Closing && at_end.is_none()) {
             return (false, vec![]);
         }
         self.phase = Phase::Closing;
         if !self.is_driven && self.arrivals.is_empty() {
             self.phase = Phase::Dead;
         }
-        self.orders.close = Some(at_end.unwrap_or(self.config.at_end));
+        // What is to be refused is not sent after all, though the driver has not heard of it yet.
+        if self.orders.close != Some(AtEnd::Fail) {
+            self.orders.close = Some(at_end.unwrap_or(self.config.at_end));
+        }
         (self.wake_driver(), self.dismiss())
     }
 

@@ -110,6 +110,36 @@ async fn a_shutdown_that_takes_too_long_refuses_what_waits_and_leaves_what_runs(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_shutdown_refuses_is_refused_though_the_last_service_goes_right_after() {
+    let backend = Backend::new(Plan::Hold);
+    let layer = BatchLayer::new("numbers", one_by_one().at_end(AtEnd::Flush));
+    let service = layer.layer(backend.clone());
+    let running = calls(&service, [0]).await;
+    let waiting = calls(&service, 1..3).await;
+    assert_eq!(layer.handle().shutdown(MS).await.unwrap_err().refused(), 2);
+    drop(service);
+    backend.release(2);
+    assert!(answers(waiting).await.iter().all(|answer| reason(answer) == Some(Reason::Closed)));
+    assert_eq!((answers(running).await, backend.saw()), (tens([0]), vec![0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_shutdown_sends_is_sent_though_the_last_service_goes_meanwhile() {
+    let backend = Backend::new(Plan::Hold);
+    let layer = BatchLayer::new("numbers", one_by_one().at_end(AtEnd::Fail));
+    let service = layer.layer(backend.clone());
+    let mut all = calls(&service, [0]).await;
+    all.extend(calls(&service, 1..3).await);
+    let handle = layer.handle();
+    let shutdown = tokio::spawn(async move { handle.shutdown(Duration::MAX).await });
+    settle().await;
+    drop(service);
+    settle().await;
+    backend.release(2);
+    assert_eq!((answers(all).await, shutdown.await.unwrap()), (tens(0..3), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_of_what_never_ran_is_over_at_once() {
     let backend = Backend::new(Plan::Answer);
     let layer = BatchLayer::new("numbers", Config::default());
