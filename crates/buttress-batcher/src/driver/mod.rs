@@ -22,7 +22,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tower_service::Service;
 
-/// So many batches are sent in one go, before other tasks get their turn.
+/// So many batches are sent in one go, or so many looks made that find nothing to send, before other tasks get their
+/// turn.
 const AT_A_TIME: u32 = 8;
 
 pub(crate) type Observer = Arc<dyn Observe<Event> + Send + Sync>;
@@ -174,7 +175,10 @@ where
         // The others that could go at that turn are in other partitions.
         self.has_yielded &= P::IS_PARTITIONED || ready == Ready::Full;
         match readied {
-            None => self.end(run, Ended::Panicked),
+            None => {
+                discard_all(&mut requests);
+                self.end(run, Ended::Panicked);
+            }
             Some(Err(error)) => {
                 discard_all(&mut requests);
                 self.end(run, Ended::With(Err(error)));
@@ -221,7 +225,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let mut batches = 0;
+        let (mut batches, mut looks) = (0, 0);
         this.poll_woken();
         loop {
             let is_idle = this.look();
@@ -235,6 +239,11 @@ where
                     continue;
                 }
                 Sent::Nothing => this.has_yielded = false,
+            }
+            // A batch that keeps waking itself, or callers who keep coming and leaving, would hold it here.
+            looks += 1;
+            if looks == AT_A_TIME {
+                return this.pause(cx);
             }
             if !is_idle || this.is_quiet() != this.exchange.quiet {
                 continue;

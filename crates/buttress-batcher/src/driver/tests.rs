@@ -174,3 +174,13 @@ async fn a_batch_that_wakes_itself_while_it_is_polled_is_polled_again() {
         assert!(bench.polls <= pending as usize + 3, "{} polls", bench.polls);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_keeps_waking_itself_leaves_room_for_other_tasks() {
+    let mut bench = Bench::new(one_at_a_time());
+    bench.script.calls(Calls::PendingPolls(1000));
+    let call = bench.call(7);
+    bench.run();
+    assert_eq!(answer(call), Some(Ok(7)));
+    assert!(bench.polls >= 1000 / super::AT_A_TIME as usize, "{} polls", bench.polls);
+}

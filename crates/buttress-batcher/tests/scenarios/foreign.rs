@@ -2,7 +2,9 @@
 
 use super::*;
 use futures_util::FutureExt;
+use std::future::{Ready, ready};
 use std::hash::{Hash, Hasher};
+use std::mem::replace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
@@ -204,6 +206,37 @@ async fn drops_that_panic_harm_nobody_else() {
     assert_eq!(first.await.unwrap().unwrap().number, 2);
     assert_eq!(follower.await.unwrap().unwrap().number, 2);
     assert_eq!(last.await.unwrap().unwrap().number, 4);
+}
+
+/// Panics when it is first asked whether it is ready.
+struct Jumpy {
+    is_calm: bool,
+}
+
+impl Service<Vec<Brittle>> for Jumpy {
+    type Response = Vec<Result<u64, TestError>>;
+    type Error = &'static str;
+    type Future = Ready<Result<Self::Response, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        if !replace(&mut self.is_calm, true) {
+            panics();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, requests: Vec<Brittle>) -> Self::Future {
+        ready(Ok(requests.iter().map(|request| Ok(request.number)).collect()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_whose_drops_panic_after_readiness_did_harm_nobody_else() {
+    let mut service: Batch<Brittle, u64, TestError> =
+        BatchLayer::new("jumpy", one_by_one()).layer(Jumpy { is_calm: false });
+    let refused = service.ready().await.unwrap().call(Brittle { number: 1, drops: false }).await;
+    assert_eq!(reason(&refused), Some(Reason::Failed));
+    assert_eq!(service.ready().await.unwrap().call(whole(2)).await, Ok(2));
 }
 
 #[tokio::test(start_paused = true)]
