@@ -45,9 +45,10 @@ impl<Req> BatchLayer<Req> {
 
 impl<Req, P, D, X> BatchLayer<Req, P, D, X> {
     /// Puts only requests with equal keys into a batch together. [`Config::in_flight`] is for each key then, so that one
-    /// whose batches hang holds no other; readiness is the service's, and so is common to all.
+    /// whose batches hang holds no other as long as there are places: those of [`Config::queue`] are common to all, and so is
+    /// the readiness of the service.
     ///
-    /// A key costs memory as long as a request of it waits or runs.
+    /// A key costs memory as long as a request of it waits or runs; the last one that was asked for is remembered.
     #[must_use]
     pub fn partition_by<K, F>(self, key: F) -> BatchLayer<Req, By<F>, D, X>
     where

@@ -13,7 +13,8 @@
 //!   caller has left by then is not in it.
 //! - **One batch is one failure.** An error, a panic or a wrong number of results reaches the callers of that batch, and
 //!   the next one goes on. The service may be pending or fail; nothing is closed for good.
-//! - **Partitions.** Requests with different keys never share a batch, and a key whose batches hang holds no other.
+//! - **Partitions.** Requests with different keys never share a batch, and a key whose batches hang holds no other, as
+//!   long as there are [places](Config::queue), which are common to all.
 //! - **Back-pressure that is true**: a place is held from `poll_ready` until the request is answered.
 //!
 //! # Kind
