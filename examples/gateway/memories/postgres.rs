@@ -59,22 +59,35 @@ pub(super) async fn write(
 
 /// All new ones in one statement; the changes follow together.
 async fn write_all(db: &impl GenericClient, writes: &[Write]) -> Result<Vec<Option<Memory>>> {
-    let (mut creates, mut changes) = (vec![], vec![]);
-    for (place, write) in writes.iter().enumerate() {
-        match write {
-            Write::Create(text) => creates.push((place, text)),
-            Write::Replace(id, text) => changes.push((place, change(db, id, Some(text)))),
-            Write::Delete(id) => changes.push((place, change(db, id, None))),
-        }
-    }
+    let (creates, changes) = sorted(writes);
     let mut written = vec![None; writes.len()];
     if !creates.is_empty() {
         let made = insert(db, creates.iter().map(|(_, text)| *text)).await?;
         creates.iter().zip(made).for_each(|((place, _), memory)| written[*place] = Some(memory));
     }
-    let (places, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+    let (places, changes): (Vec<_>, Vec<_>) =
+        changes.into_iter().map(|(place, id, text)| (place, change(db, id, text))).unzip();
     places.into_iter().zip(try_join_all(changes).await?).for_each(|(place, memory)| written[place] = memory);
     Ok(written)
+}
+
+type Creates<'a> = Vec<(usize, &'a Text)>;
+type Changes<'a> = Vec<(usize, &'a i64, Option<&'a Text>)>;
+
+/// What is made, and what is changed, each with its place among all. Every batch changes memories in the order of their
+/// ids, since two that did it in different orders would each wait for a row of the other; one memory's changes stay in
+/// theirs.
+fn sorted(writes: &[Write]) -> (Creates<'_>, Changes<'_>) {
+    let (mut creates, mut changes) = (vec![], vec![]);
+    for (place, write) in writes.iter().enumerate() {
+        match write {
+            Write::Create(text) => creates.push((place, text)),
+            Write::Replace(id, text) => changes.push((place, id, Some(text))),
+            Write::Delete(id) => changes.push((place, id, None)),
+        }
+    }
+    changes.sort_by_key(|(_, id, _)| **id);
+    (creates, changes)
 }
 
 async fn insert(db: &impl GenericClient, texts: impl Iterator<Item = &Text>) -> Result<Vec<Memory>> {
@@ -141,4 +154,27 @@ fn memory(row: &Row) -> Result<Memory> {
         created: row.try_get("created")?,
         updated: row.try_get("updated")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_batch_locks_memories_in_one_order_and_keeps_that_of_each() {
+        let text = || Text { content: "new".to_owned(), tags: vec![] };
+        let writes = [
+            Write::Replace(9, text()),
+            Write::Create(text()),
+            Write::Delete(2),
+            Write::Replace(5, text()),
+            Write::Delete(9),
+            Write::Replace(2, text()),
+        ];
+        let (creates, changes) = sorted(&writes);
+        assert_eq!(creates.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1]);
+        let changes: Vec<_> =
+            changes.iter().map(|(place, id, text)| (*place, **id, text.is_some())).collect();
+        assert_eq!(changes, [(2, 2, false), (5, 2, true), (3, 5, true), (0, 9, true), (4, 9, false)]);
+    }
 }
