@@ -77,6 +77,8 @@
 //! # Ok(())
 //! # }
 //! ```
+#![doc = ""]
+#![doc = include_str!("../docs/scenarios.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquire;
