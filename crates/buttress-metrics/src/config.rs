@@ -16,7 +16,8 @@ use std::time::Duration;
 pub struct Config {
     /// The bounds of durations. Default: those that OpenTelemetry recommends, 5 ms to 10 s.
     pub buckets: Buckets<Duration>,
-    /// How many pairs of a layer's name and an operation get series of their own; the rest share one. Default 100.
+    /// How many pairs of a layer's name and an operation get series of their own; the rest share one. For each layer the
+    /// calls without an operation are one of them. Default 100.
     pub cap: usize,
 }
 

@@ -89,7 +89,7 @@ struct Group<M: Instrument> {
     chunks: Box<[OnceLock<Chunk<M>>]>,
 }
 
-type Chunk<M> = Box<[OnceLock<M>; CHUNK]>;
+type Chunk<M> = Box<[OnceLock<M>]>;
 
 /// What makes the series of a family alike.
 pub(crate) struct Shape<M: Instrument> {
@@ -111,8 +111,10 @@ impl<M: Instrument, L: LabelSet> Family<M, L> {
     #[inline]
     pub fn get(&self, labels: L) -> &M {
         let place = labels.place();
-        let chunk =
-            self.group.chunks[place / CHUNK].get_or_init(|| Box::new([const { OnceLock::new() }; CHUNK]));
+        let chunk = self.group.chunks[place / CHUNK].get_or_init(|| {
+            let rest = combinations::<L>() - place / CHUNK * CHUNK;
+            (0..rest.min(CHUNK)).map(|_| OnceLock::new()).collect()
+        });
         let shape = &self.group.shape;
         chunk[place % CHUNK].get_or_init(|| M::make(&shape.plan, &shape.drops))
     }

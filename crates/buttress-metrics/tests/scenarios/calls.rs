@@ -173,7 +173,7 @@ async fn layers_of_one_name_are_counted_as_one() {
 #[tokio::test]
 async fn operations_that_nobody_has_counted_on_share_a_series() {
     let registry = Registry::new();
-    let service = MetricsLayer::new("calls", Config::default().cap(3), &registry)
+    let service = MetricsLayer::new("calls", Config::default().cap(4), &registry)
         .unwrap()
         .operation(|name: &String| Some(name.as_str()))
         .layer(service_fn(|_: String| async { Ok::<_, Error<std::fmt::Error>>(()) }));
