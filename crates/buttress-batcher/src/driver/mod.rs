@@ -112,8 +112,8 @@ where
         }
     }
 
-    /// Takes in what has come, left and become due since the last look, and brings what has ended. Whether nobody had come or left, and nothing
-    /// is left to bring or tell.
+    /// Brings what has ended, and takes in what has come, left and become due since the last look. Whether nobody had come
+    /// or left, and nothing is left to bring.
     fn look(&mut self) -> bool {
         self.exchange.quiet = self.is_quiet();
         self.engine.intake.lock().exchange(&mut self.exchange);

@@ -21,6 +21,7 @@ pub(crate) use rules::Rules;
 pub(crate) use runs::{Taken, Target};
 
 use crate::config::AtEnd;
+use crate::guard::guarded;
 use crate::intake::{Exchange, Orders};
 use buttress_core::Reason;
 use groups::Groups;
@@ -28,7 +29,6 @@ use parts::Parts;
 use runs::Runs;
 use slots::{Slots, Stage};
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use timers::Timers;
 
@@ -195,14 +195,14 @@ impl<Req, K, D> State<Req, K, D> {
         for (id, arrival) in arrivals {
             self.tally.requests += 1;
             // What compares keys is not ours; nothing has changed yet if it panics.
-            match catch_unwind(AssertUnwindSafe(|| self.seek(&arrival))) {
-                Ok((part, leader)) => {
+            match guarded(|| self.seek(&arrival)) {
+                Some((part, leader)) => {
                     let p = self.push(id, arrival, part, leader, out);
                     if let Some(before) = unsettled.replace(p).filter(|&before| before != p) {
                         self.settle(before, out);
                     }
                 }
-                Err(_) => {
+                None => {
                     self.tally.broken += 1;
                     out.refused.push((id, Reason::Failed));
                     out.requests.push(arrival.request);

@@ -77,7 +77,7 @@ impl<Req, K, D> State<Req, K, D> {
         None
     }
 
-    /// Forms the batch that [`wants`](Self::wants) to go, which runs from now on.
+    /// Forms the batch of which [`wants`](Self::wants) has just said that it can go. It runs from now on.
     pub(crate) fn take(&mut self, out: &mut Out<Req, K, D>) -> Option<Taken<Req>> {
         let p = self.ring.pop_front()?;
         let part = self.parts.at_mut(p);
