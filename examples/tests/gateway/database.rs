@@ -2,6 +2,8 @@
 
 use super::{Gateway, command, service};
 use buttress_testkit::servers::Postgres;
+use futures_util::future::join_all;
+use http::Method;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -45,6 +47,30 @@ async fn memories_on_postgresql_are_the_same_and_outlive_both() {
     let second = gateway(&postgres, &[]).await.expect("the server is there");
     assert_eq!(second.get("/memories/1").await.body["tags"], json!(["a", "b"]));
     second.stop().await;
+}
+
+#[tokio::test]
+async fn batches_that_change_the_same_memories_at_the_same_time_do_not_wait_for_each_other_for_ever() {
+    let postgres = Postgres::start().await;
+    let gateway = gateway(&postgres, &["--max-batch", "4"]).await.expect("the server is there");
+    for content in ["one", "two"] {
+        assert_eq!(gateway.post("/memories", json!({ "content": content })).await.status, 201);
+    }
+    for round in 0..8 {
+        // 1, 2, 2, 1, so that batches begin with either.
+        let puts = (0..64).map(|n| {
+            let url = format!("{}/memories/{}", gateway.upstream, [1, 2, 2, 1][n % 4]);
+            let client = gateway.client.clone();
+            async move { client.ask(Method::PUT, &url, Some(json!({ "content": format!("{n}") }))).await }
+        });
+        for put in join_all(puts).await {
+            assert_eq!(put.status, 200, "round {round}: {put:?}");
+        }
+    }
+    let status = gateway.status().await;
+    let batches = &status.part("writes")["counters"];
+    assert!(batches.to_string().contains("batches"), "{batches:#}");
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -223,8 +223,13 @@ impl Naive {
     }
 
     pub(super) fn close(&mut self, at_end: Option<AtEnd>) {
-        // The last word before the driver looks is what it hears.
-        self.closing = vec![at_end.unwrap_or(self.config.at_end)];
+        if self.is_closed && at_end.is_none() {
+            return;
+        }
+        // The last word before the driver looks is what it hears, unless one before was to refuse all.
+        if self.closing != [AtEnd::Fail] {
+            self.closing = vec![at_end.unwrap_or(self.config.at_end)];
+        }
         self.is_closed = true;
         // They are woken, and learn that it is closed.
         for service in std::mem::take(&mut self.line) {
