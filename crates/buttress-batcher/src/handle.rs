@@ -64,7 +64,8 @@ impl Handle {
     }
 
     /// Puts another configuration in force, as a whole, and for services to come. What waits stays in its place; more
-    /// places than there are now are not taken from those who hold them.
+    /// places than there are now are not taken from those who hold them, and those who stand in line for one stay
+    /// there, also if newcomers are to be [refused](crate::WhenFull::Refuse) from now on.
     pub fn reconfigure(&self, config: Config) {
         self.book.reconfigure(config);
     }
