@@ -6,23 +6,6 @@ pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(buttress_loom)]
-pub(crate) use self::modelled::Mutex;
+pub(crate) use buttress_core::__loom::Mutex;
 #[cfg(buttress_loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
-
-#[cfg(buttress_loom)]
-mod modelled {
-    /// loom's mutex with parking_lot's signature.
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-            self.0.lock().expect("a panic inside a model ends the model")
-        }
-    }
-}

@@ -45,6 +45,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 /// For the crates of buttress; it may change in any version.
+#[cfg(buttress_loom)]
+#[doc(hidden)]
+#[path = "loom.rs"]
+pub mod __loom;
+/// For the crates of buttress; it may change in any version.
 #[cfg(feature = "serde")]
 #[doc(hidden)]
 #[path = "times.rs"]
