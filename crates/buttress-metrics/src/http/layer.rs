@@ -50,7 +50,6 @@ impl HttpMetricsLayer {
 
 impl<W, J, T> HttpMetricsLayer<W, J, T> {
     /// Reads the route of each request, for `http_route`: the template that a router has matched, never the path itself.
-    /// With axum that is `matched_path`.
     #[must_use]
     pub fn route<B, F>(self, route: F) -> HttpMetricsLayer<F, J, T>
     where

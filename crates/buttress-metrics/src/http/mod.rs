@@ -42,7 +42,6 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let registry = Registry::new();
 //! let metrics = HttpMetricsLayer::server(Config::default(), &registry)?
-//!     // With axum, and its feature here: `.route(matched_path)`, on `Router::layer`.
 //!     .route(|request: &Request<Body>| request.uri().path().starts_with("/items/").then_some("/items/{id}"))
 //!     .exemplars(|request: &Request<Body>| {
 //!         TraceId::from_traceparent(request.headers().get("traceparent")?.to_str().ok()?)
@@ -61,6 +60,24 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With axum the route is what the router has matched. It is known below the router: give the layer to `Router::layer`.
+//!
+//! ```
+//! use axum::extract::{MatchedPath, Request};
+//! use axum::{Router, routing::get};
+//! use buttress_metrics::http::{Config, HttpMetricsLayer};
+//! use buttress_metrics::{Registry, expose::Scrape};
+//!
+//! let registry = Registry::new();
+//! let metrics = HttpMetricsLayer::server(Config::default(), &registry)?
+//!     .route(|request: &Request| request.extensions().get().map(MatchedPath::as_str));
+//! let app: Router = Router::new()
+//!     .route("/items/{id}", get(|| async { "an item" }))
+//!     .layer(metrics)
+//!     .route_service("/metrics", Scrape::new(&registry)); // not measured itself
+//! # Ok::<_, buttress_metrics::RegisterError>(())
+//! ```
 
 mod body;
 mod config;
@@ -78,28 +95,3 @@ pub use judge::Statuses;
 pub use label::Scheme;
 pub use layer::HttpMetricsLayer;
 pub use service::HttpMeasured;
-
-/// Finds the route that axum's router has matched: give it to [`HttpMetricsLayer::route`], and the layer to
-/// `Router::layer`, where the route is known.
-///
-/// # Examples
-///
-/// ```
-/// use axum::{Router, routing::get};
-/// use buttress_metrics::http::{Config, HttpMetricsLayer, matched_path};
-/// use buttress_metrics::{Registry, expose::Scrape};
-///
-/// let registry = Registry::new();
-/// let metrics = HttpMetricsLayer::server(Config::default(), &registry)?.route(matched_path);
-/// let app: Router = Router::new()
-///     .route("/items/{id}", get(|| async { "an item" }))
-///     .layer(metrics)
-///     .route_service("/metrics", Scrape::new(&registry)); // not measured itself
-/// # Ok::<_, buttress_metrics::RegisterError>(())
-/// ```
-#[cfg(feature = "axum")]
-#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
-#[must_use]
-pub fn matched_path<B>(request: &http::Request<B>) -> Option<&str> {
-    request.extensions().get::<axum::extract::MatchedPath>().map(axum::extract::MatchedPath::as_str)
-}

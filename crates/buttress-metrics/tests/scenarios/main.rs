@@ -12,3 +12,5 @@ mod registry;
 mod rows;
 #[cfg(feature = "http")]
 mod scrape;
+#[cfg(feature = "http")]
+mod sockets;
