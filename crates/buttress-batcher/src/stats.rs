@@ -134,7 +134,7 @@ impl Stats {
             sink.counter(&FAILURES, &[("how", how)], total);
         }
         for (most, total) in self.sizes.buckets() {
-            sink.counter(&SIZES, &[("le", &most.to_string())], total);
+            sink.counter(&SIZES, &[("at_most", &most.to_string())], total);
         }
         sink.histogram(&WAITS, &[], &self.waits);
     }

@@ -61,7 +61,8 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// Label names and values of one number.
+/// Label names and values of one number. None is called `name`, which tells instances apart, nor as Prometheus calls its
+/// own: `le`, `quantile`, `__x`.
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
 /// Takes what an [`Inspect`] shows.

@@ -91,8 +91,8 @@ async fn metrics_show_all_that_is_counted() {
         ("batches_total reason=idle", 1.0),
         ("batches_total reason=drain", 0.0),
         ("batch_failures_total how=panic", 0.0),
-        ("batch_size_total le=1", 1.0),
-        ("batch_size_total le=1048576", 1.0),
+        ("batch_size_total at_most=1", 1.0),
+        ("batch_size_total at_most=1048576", 1.0),
         ("wait_seconds", 1.0),
     ] {
         assert_eq!(written.0.get(name), Some(&value), "{name} in {:?}", written.0);
