@@ -23,6 +23,11 @@ pub use buttress_cache as cache;
 #[doc(inline)]
 pub use buttress_limit as limit;
 
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+#[doc(inline)]
+pub use buttress_metrics as metrics;
+
 #[cfg(feature = "pool")]
 #[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
 #[doc(inline)]
@@ -62,6 +67,13 @@ pub mod prelude {
 
     #[cfg(feature = "limit")]
     pub use buttress_limit::{TimeoutLayer, timeout};
+
+    // Without `metrics` itself, which would hide the crate of that name.
+    #[cfg(feature = "metrics")]
+    pub use buttress_metrics::{MetricsLayer, Registry};
+
+    #[cfg(all(feature = "metrics", feature = "http"))]
+    pub use buttress_metrics::http::HttpMetricsLayer;
 
     #[cfg(feature = "pool")]
     pub use buttress_pool::{self as pool, Pool, PoolLayer};

@@ -4,7 +4,9 @@
     feature = "batcher",
     feature = "breaker",
     feature = "cache",
+    feature = "http",
     feature = "limit",
+    feature = "metrics",
     feature = "pool"
 ))]
 
@@ -13,10 +15,15 @@ use buttress::batcher::BatchLayer;
 use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
 use buttress::cache::{Cache, CacheLayer, Fate, Served};
 use buttress::limit::TimeoutLayer;
+use buttress::metrics::http::HttpMetricsLayer;
+use buttress::metrics::{self, MetricsLayer, Registry};
 use buttress::pool::{Lease, Manager, Pool, PoolLayer};
 use buttress_testkit::laws::{self, Table};
 use buttress_testkit::scripted::Fault;
 use buttress_testkit::specimens::{DeferringFlaw, DeferringLayer, InPlaceFlaw, InPlaceLayer};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use std::convert::Infallible;
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use std::time::Duration;
@@ -95,6 +102,26 @@ fn layers() -> Table {
                 allocations: 1,
             ),
         )
+        .row("Measured", laws::report_in_place!(measured()))
+        .row("Measured, operations", laws::report_in_place!(measured().operation(|_: &u64| Some("any"))))
+        .row(
+            "HttpMeasured, server",
+            laws::report_in_place!(
+                HttpMetricsLayer::server(metrics::http::Config::default(), &Registry::new())
+                    .expect("the names are free"),
+                request: request,
+                respond: respond,
+            ),
+        )
+        .row(
+            "HttpMeasured, client",
+            laws::report_in_place!(
+                HttpMetricsLayer::client(metrics::http::Config::default().body_sizes(true), &Registry::new())
+                    .expect("the names are free"),
+                request: request,
+                respond: respond,
+            ),
+        )
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
 }
@@ -112,6 +139,18 @@ fn cache(ttl: Duration) -> Cache<u64, u64> {
 
 fn texts() -> Cache<String, u64> {
     Cache::new("laws", buttress::cache::Config::default())
+}
+
+fn measured() -> MetricsLayer {
+    MetricsLayer::new("laws", metrics::Config::default(), &Registry::new()).expect("the names are free")
+}
+
+fn request(n: u64) -> Request<Full<Bytes>> {
+    Request::get(format!("http://localhost/{n}")).body(Full::from("question")).expect("it makes sense")
+}
+
+fn respond(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+    Response::new(Full::from("answer"))
 }
 
 /// Connections that are numbers.
