@@ -3,17 +3,19 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `GET /status` | every part, live; see [`crate::status`] |
+//! | `GET /metrics` | the same and all requests, for Prometheus |
 //! | `POST /cache/purge` `{"uri": ".."}`, `{"prefix": ".."}`, `{"tag": ".."}` or `{"all": true}` | `{"purged": 1}`, in entries |
 //!
 //! A URI or a prefix that is only a path is one of the host that the request itself is sent to.
 
+use crate::parts::Parts;
 use crate::problem::Problem;
-use crate::stack::Parts;
 use crate::status;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use buttress::metrics::expose::Scrape;
 use http::header::HOST;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 pub(crate) fn router(parts: Parts) -> Router {
     Router::new()
         .route("/status", get(async |State(parts): State<Arc<Parts>>| Json(status::of(&parts.shown))))
+        .route_service("/metrics", Scrape::new(&parts.registry))
         .route("/cache/purge", post(purge))
         .with_state(Arc::new(parts))
 }

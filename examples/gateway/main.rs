@@ -13,6 +13,7 @@
 //! curl localhost:5057/chaos --json '{"mode": "fail"}'      # or "stall", or "ok"
 //! for i in 1 2 3 4 5 6; do curl -i localhost:5057/memories; done
 //! curl localhost:5057/status
+//! curl localhost:5057/metrics              # the same for Prometheus, and every request
 //!
 //! curl -i localhost:5057/memories/1      # twice: `cache-status` says that the second is a hit, and so it is while
 //!                                        # the upstream fails, for ten minutes
@@ -24,12 +25,13 @@
 //! takes one.
 //!
 //! It is a template for what stands *behind* something that faces clients: it bounds neither the number of connections
-//! nor the time that a request's head, or a response's body, takes. Whoever reaches it can purge its cache, unless
-//! `--admin` gives that an address of its own.
+//! nor the time that a request's head, or a response's body, takes. Whoever reaches it can purge its cache and read its
+//! metrics, unless `--admin` gives these an address of their own.
 
 mod admin;
 mod chaos;
 mod memories;
+mod parts;
 mod problem;
 mod proxy;
 mod stack;
@@ -39,12 +41,13 @@ mod upload;
 use axum::Router;
 use axum::serve::{ListenerExt, TapIo};
 use buttress::breaker;
+use buttress::metrics::RegisterError;
 use buttress::pool::InvalidVar;
 use buttress::pool::postgres::{self, Postgres};
-
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use memories::{Database, Memories};
+use parts::Parts;
 use proxy::Upstream;
 use std::env;
 use std::fmt;
@@ -54,15 +57,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// A resilient reverse proxy in front of any HTTP server.
 ///
-/// GET /status shows every part live; everything else goes to the upstream. Times are texts such as `2s`,
-/// `500ms` or `1m 30s`.
+/// GET /status shows every part live, GET /metrics shows them to Prometheus; everything else goes to the upstream.
+/// Times are texts such as `2s`, `500ms` or `1m 30s`.
 #[derive(Debug, Parser)]
 #[command(name = "gateway", version)]
 struct Args {
@@ -106,7 +108,8 @@ struct Args {
     /// How long a response may be served past its time while the upstream fails, unless it says so itself
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     stale_if_error: Duration,
-    /// Where to serve /status and /cache/purge in place of the address that clients use; port 0 takes any free one
+    /// Where to serve /status, /metrics and /cache/purge in place of the address that clients use; port 0 takes any free
+    /// one
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
     /// How long requests in flight may take to end after Ctrl-C or SIGTERM
@@ -197,10 +200,12 @@ async fn run(args: Args) -> Result<(), String> {
     let about = if memories.is_some() { " (embedded)" } else { "" };
     let mut ready = format!("gateway on http://{address}, upstream {upstream}{about}");
 
-    let (service, mut parts) = stack::stack(&args, upstream);
+    let mut parts = Parts::new();
+    let cannot_measure = |error: RegisterError| format!("cannot measure: {error}");
+    let service = stack::stack(&args, upstream, &mut parts).map_err(cannot_measure)?;
     if let Some(memories) = &memories {
-        parts.shown.push(Arc::new(memories.clone()));
-        parts.shown.extend(memories.parts());
+        parts.show(memories.clone()).map_err(cannot_measure)?;
+        parts.show_all(memories.parts()).map_err(cannot_measure)?;
     }
     let mut router = Router::new().fallback_service(service);
     match admin {

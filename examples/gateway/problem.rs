@@ -54,6 +54,8 @@ pub(crate) async fn answer(error: stack::Error) -> Response {
                 // Not every layer knows when to come back; "at once" is never the answer.
                 response.headers_mut().entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
             }
+            // For the metrics: it is told from an answer of the upstream's own.
+            response.extensions_mut().insert(rejected);
             response
         }
         Error::Inner(error) if proxy::is_too_slow(&error) => {

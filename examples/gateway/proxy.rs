@@ -4,6 +4,7 @@ use crate::upload::{self, TooSlow};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use buttress::metrics::http::HttpMetricsLayer;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Uri, Version};
@@ -20,10 +21,12 @@ use tower::{Service, ServiceBuilder};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Upstream(Authority);
 
-/// A client for `upstream` that takes requests as they arrive at a gateway, and lets their bodies take so long.
+/// A client for `upstream` that takes requests as they arrive at a gateway, lets their bodies take so long, and is
+/// measured.
 pub(crate) fn client(
     upstream: Upstream,
     upload: Duration,
+    metrics: HttpMetricsLayer,
 ) -> impl Service<Request, Response = Response, Error = Error, Future: Send> + Clone + Send + Sync + 'static {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
@@ -31,6 +34,7 @@ pub(crate) fn client(
     ServiceBuilder::new()
         .map_request(move |request| outward(request, &upstream).map(|body| upload::limited(body, upload)))
         .map_response(|response: http::Response<_>| homeward(response.map(Body::new)))
+        .layer(metrics)
         .service(client)
 }
 

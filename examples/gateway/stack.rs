@@ -1,41 +1,48 @@
 //! The stack. Everything that holds the upstream up, or holds its callers up without it, is on this page.
 
+use crate::parts::{self, Parts};
 use crate::proxy::{self, Upstream};
 use crate::{Args, problem};
 use axum::body::Body;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use buttress::breaker::{self, BreakerLayer};
 use buttress::cache;
 use buttress::cache::http::{Heuristic, HttpCache, HttpCacheLayer, HttpOptions};
 use buttress::http::ServerErrors;
 use buttress::limit::TimeoutLayer;
-use buttress::{Classify, Inspect, Outcome};
+use buttress::metrics::RegisterError;
+use buttress::metrics::http::{Config, HttpMetricsLayer};
+use buttress::{Classify, Outcome};
 use std::convert::Infallible;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::sync::Arc;
 use tower::util::MapResponseLayer;
 use tower::{Service, ServiceBuilder};
 
 /// What a request can fail with between its first layer and the upstream.
 pub(crate) type Error = buttress::Error<hyper_util::client::legacy::Error>;
 
-/// The parts that `/status` shows, and that can be told to do something.
-pub(crate) struct Parts {
-    pub(crate) shown: Vec<Arc<dyn Inspect>>,
-    /// `None` if it is off.
-    pub(crate) cache: Option<HttpCache>,
-}
-
-/// The way of a request, outermost layer first, and its parts.
+/// The way of a request, outermost layer first. What there is to see of it is added to `parts`.
 pub(crate) fn stack(
     args: &Args,
     upstream: Upstream,
-) -> (
-    impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
-    Parts,
-) {
+    parts: &mut Parts,
+) -> Result<
+    impl Service<Request, Response: IntoResponse, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static,
+    RegisterError,
+> {
+    // What clients see is measured above everything, what the upstream does below everything.
+    let server = HttpMetricsLayer::server(Config::default(), &parts.registry)?
+        .route(parts::route)
+        .judge(parts::ended)
+        .exemplars(parts::trace);
+    let client = HttpMetricsLayer::client(Config::default(), &parts.registry)?;
+
     // The deadline bounds the whole. The attempt's own limit is below the breaker, so that stalls count as
     // failures. It also runs while the client sends its body, which is streamed; so that gets less time, and a
     // client that trickles is told from an upstream that stalls.
@@ -53,19 +60,23 @@ pub(crate) fn stack(
     let caching =
         cache.as_ref().map(|cache| (MapResponseLayer::new(boxed), HttpCacheLayer::new(cache).background()));
 
-    let mut shown: Vec<Arc<dyn Inspect>> = vec![Arc::new(deadline.handle())];
-    shown.extend(cache.clone().map(|cache| Arc::new(cache) as Arc<dyn Inspect>));
-    shown.extend([Arc::new(breaker.handle()) as Arc<dyn Inspect>, Arc::new(attempt.handle())]);
+    parts.show(deadline.handle())?;
+    if let Some(cache) = &cache {
+        parts.show(cache.clone())?;
+    }
+    parts.show(breaker.handle())?;
+    parts.show(attempt.handle())?;
+    parts.cache = cache;
 
-    let service = ServiceBuilder::new()
+    Ok(ServiceBuilder::new()
+        .layer(server)
         .layer(HandleErrorLayer::new(problem::answer))
         .layer(deadline)
         .option_layer(caching)
         .layer(breaker)
         .layer(attempt)
         .map_err(Error::Inner)
-        .service(proxy::client(upstream, args.upload()));
-    (service, Parts { shown, cache })
+        .service(proxy::client(upstream, args.upload(), client)))
 }
 
 /// What the cache holds. Weight counts, so the limit on entries is one that small responses do not meet first.

@@ -8,6 +8,7 @@ mod caching;
 mod database;
 mod drain;
 mod flags;
+mod metrics;
 mod outage;
 mod proxying;
 mod service;
