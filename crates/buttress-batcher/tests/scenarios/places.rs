@@ -1,7 +1,7 @@
 //! Back-pressure.
 
 use super::*;
-use buttress_batcher::WhenFull;
+use buttress_batcher::{Oversize, WhenFull};
 
 #[tokio::test(start_paused = true)]
 async fn a_place_is_held_until_the_request_is_answered() {
@@ -121,4 +121,17 @@ async fn cancelled_requests_give_their_places_back_though_nothing_moves() {
     backend.release(10);
     assert_eq!(answers(later).await, tens(4..6));
     assert_eq!(backend.saw(), [0, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_gives_its_place_back() {
+    let backend = Backend::new(Plan::Answer);
+    let config = one_by_one().queue(Some(most(1))).max_weight(weight(5)).oversize(Oversize::Refuse);
+    let mut first = BatchLayer::new("numbers", config).weigh(|number: &u64| *number).layer(backend);
+    let mut second = first.clone();
+    assert!(is_ready(&mut first));
+    let refused = first.call(6);
+    assert!(is_ready(&mut second), "nothing is waiting or running");
+    assert_eq!(reason(&refused.await), Some(Reason::Overloaded));
+    assert_eq!(second.call(5).await, Ok(50));
 }

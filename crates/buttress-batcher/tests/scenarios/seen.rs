@@ -1,9 +1,10 @@
 //! What others see of a batcher, and change.
 
 use super::*;
-use buttress_batcher::Flush;
+use buttress_batcher::{Flush, Handle};
 use buttress_core::{Distribution, Inspect, Labels, Metric, Ratio, Sink};
 use std::fmt::Display;
+use std::task::Wake;
 
 #[tokio::test(start_paused = true)]
 async fn every_request_counts_once() {
@@ -39,6 +40,27 @@ async fn without_measuring_there_is_no_wait_to_see() {
     let service: Numbers = layer.layer(backend);
     assert_eq!(answers(calls(&service, 0..3).await).await, tens(0..3));
     assert_eq!((layer.handle().stats().waits.count(), layer.handle().stats().sent), (0, 3));
+}
+
+/// Looks at what is counted when it wakes.
+struct Look(Handle, Mutex<Vec<u64>>);
+
+impl Wake for Look {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().push(self.0.stats().sent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_answered_is_counted() {
+    let layer = BatchLayer::new("numbers", one_by_one());
+    let look = Arc::new(Look(layer.handle(), Mutex::default()));
+    let mut service: Numbers = layer.layer(Backend::new(Plan::Answer));
+    let mut call = service.ready().await.unwrap().call(1);
+    assert!(Pin::new(&mut call).poll(&mut Context::from_waker(&Waker::from(Arc::clone(&look)))).is_pending());
+    settle().await;
+    assert_eq!(*look.1.lock(), [1]);
+    assert_eq!(call.await, Ok(10));
 }
 
 /// What was written, by name and labels.
