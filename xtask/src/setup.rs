@@ -129,10 +129,10 @@ const TOOLS: [Tool; 11] = [
         packages: Packages { apt: "wrk", dnf: "wrk", pacman: "wrk", apk: "wrk", brew: "wrk" },
     },
     Tool {
-        name: "promtool",
+        name: "Prometheus",
         needed_by: &["test"],
-        what_for: "it says what Prometheus thinks of our metrics",
-        found_by: &[&["promtool", "--version"]],
+        what_for: "it scrapes the gateway, and its promtool reads what our metrics write",
+        found_by: &[&["sh", "-c", "prometheus --version && promtool --version"]],
         packages: Packages {
             apt: "prometheus",
             dnf: "golang-github-prometheus",
@@ -319,7 +319,8 @@ mod tests {
     #[test]
     fn tests_need_less_than_everything() {
         let names = |command| needed(command).map(|tool| tool.name).collect::<Vec<_>>();
-        let test = ["a C compiler", "redis-server", "PostgreSQL", "promtool", "prometheus_client for Python"];
+        let test =
+            ["a C compiler", "redis-server", "PostgreSQL", "Prometheus", "prometheus_client for Python"];
         assert_eq!(names("test"), test);
         assert_eq!(names("compare"), ["a C compiler", "redis-server", "valgrind", "nginx", "wrk"]);
         assert_eq!(names("conformance"), ["a C compiler", "node", "npm", "nginx"]);

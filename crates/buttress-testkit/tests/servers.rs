@@ -2,7 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-use buttress_testkit::servers::{Postgres, Program, Redis, Server};
+use buttress_testkit::servers::{Postgres, Program, Prometheus, Redis, Server};
 use std::env;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -164,6 +164,23 @@ async fn a_stopped_postgres_answers_neither_those_who_come_nor_those_who_are_the
     postgres.stop();
     postgres.kill();
     assert!(client.postgres("select 1").await.is_err());
+}
+
+#[tokio::test]
+async fn prometheus_answers_comes_back_and_leaves_nothing_behind() {
+    let mut prometheus = Prometheus::start().await;
+    let (directory, at) = (prometheus.directory().to_owned(), prometheus.addr());
+    let targets = prometheus.get("/api/v1/targets").await.unwrap();
+    assert!(targets.contains("\"activeTargets\":[]"), "{targets}");
+    let refused = prometheus.get("/api/v1/query?query=(").await.unwrap_err().to_string();
+    assert!(refused.starts_with("HTTP/1.0 400"), "{refused}");
+    prometheus.kill();
+    prometheus.get("/-/ready").await.unwrap_err();
+    prometheus.restart().await;
+    assert_eq!(prometheus.url(), format!("http://{at}"));
+    prometheus.get("/-/ready").await.unwrap();
+    drop(prometheus);
+    assert_gone(&directory, at);
 }
 
 #[tokio::test]

@@ -21,9 +21,11 @@ mod directory;
 mod postgres;
 mod process;
 mod programs;
+mod prometheus;
 mod redis;
 
 pub use postgres::PostgresProgram;
+pub use prometheus::PrometheusProgram;
 pub use redis::RedisProgram;
 
 use directory::Directory;
@@ -42,6 +44,9 @@ pub type Redis = Server<RedisProgram>;
 
 /// A PostgreSQL server with the user `postgres`, who needs no password; started again, it has its data.
 pub type Postgres = Server<PostgresProgram>;
+
+/// A Prometheus server that scrapes [what it is told](Server::scrape).
+pub type Prometheus = Server<PrometheusProgram>;
 
 /// How long a server may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
