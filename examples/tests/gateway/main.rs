@@ -10,6 +10,7 @@ mod drain;
 mod flags;
 mod metrics;
 mod outage;
+mod prometheus;
 mod proxying;
 mod service;
 #[path = "../support/mod.rs"]

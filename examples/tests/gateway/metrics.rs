@@ -28,6 +28,10 @@ impl Page {
         Self(series)
     }
 
+    pub(super) fn series(&self) -> usize {
+        self.0.len()
+    }
+
     /// Reads it until nothing is in flight; what has ended is counted by then. A client may have all of a response before
     /// the gateway is done with it.
     async fn at_rest(gateway: &Gateway) -> Self {
