@@ -84,6 +84,7 @@
 mod acquire;
 mod config;
 mod core;
+mod db_client;
 mod driver;
 mod error;
 mod event;
@@ -106,6 +107,7 @@ mod vars;
 pub use acquire::Acquire;
 pub use config::{Config, InvalidSize, Size};
 pub use core::Close;
+pub use db_client::DbClient;
 pub use error::{Cause, Error};
 pub use event::Event;
 pub use layer::PoolLayer;

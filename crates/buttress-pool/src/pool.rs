@@ -2,6 +2,7 @@ use crate::KIND;
 use crate::acquire::Acquire;
 use crate::config::{Config, Size};
 use crate::core::Core;
+use crate::db_client::DbClient;
 use crate::driver;
 use crate::error::{Cause, Chain, Error};
 use crate::event::Event;
@@ -177,6 +178,12 @@ impl<M: Manager> Pool<M> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.shared.lock().is_closed()
+    }
+
+    /// The same pool to [`Inspect`], which then sees it by the names that OpenTelemetry has for clients of databases.
+    #[must_use]
+    pub fn db_client(&self) -> DbClient<M> {
+        DbClient(self.clone())
     }
 
     /// The name that it was given.

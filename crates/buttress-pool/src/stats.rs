@@ -176,16 +176,16 @@ impl Stats {
     }
 }
 
-mod metrics {
+pub(crate) mod metrics {
     use buttress_core::Metric;
 
     pub(super) const STATES: [&str; 3] = ["up", "down", "closed"];
 
-    const fn count(name: &'static str, help: &'static str) -> Metric {
+    pub(crate) const fn count(name: &'static str, help: &'static str) -> Metric {
         Metric { name, unit: "", help }
     }
 
-    const fn seconds(name: &'static str, help: &'static str) -> Metric {
+    pub(crate) const fn seconds(name: &'static str, help: &'static str) -> Metric {
         Metric { name, unit: "seconds", help }
     }
 

@@ -3,7 +3,7 @@
 
 use buttress_pool::future::ResponseFuture;
 use buttress_pool::{
-    Acquire, Config, Error, Event, Lease, Manager, Pool, PoolLayer, Pooled, Size, Stats, Unreturned,
+    Acquire, Config, DbClient, Error, Event, Lease, Manager, Pool, PoolLayer, Pooled, Size, Stats, Unreturned,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::cell::Cell;
@@ -32,6 +32,7 @@ impl Manager for Secrets {
 assert_impl_all!(Pool<Secrets>: Clone, Send, Sync, Unpin);
 assert_impl_all!(Acquire<Secrets>: Send, Sync, Unpin);
 assert_impl_all!(Lease<Secrets>: Send, Unpin);
+assert_impl_all!(DbClient<Secrets>: Clone, Send, Sync, Unpin);
 assert_impl_all!(PoolLayer<Secrets>: Clone, Send, Sync, Unpin);
 assert_impl_all!(Pooled<(), Secrets>: Clone, Send, Sync, Unpin);
 assert_impl_all!(ResponseFuture<(), Secrets, (), Ready<()>>: Send, Unpin);

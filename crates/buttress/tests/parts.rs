@@ -40,13 +40,15 @@ impl Manager for Numbers {
 /// One of each. Where two are of a kind their names differ.
 fn parts(name: &str) -> Vec<Arc<dyn Inspect>> {
     let (name, other) = (Name::new(name), Name::new(&format!("{name}, other")));
+    let pool = Pool::new(name, pool::Config::default(), Numbers);
     vec![
         Arc::new(TimeoutLayer::new(name, Duration::from_secs(1)).handle()),
         Arc::new(BreakerLayer::new(name, breaker::Config::default()).handle()),
         Arc::new(Breakers::<String>::new(other, breaker::Config::default())),
         Arc::new(Cache::<u64, u64>::new(name, cache::Config::default())),
         Arc::new(HttpCache::new(other, cache::Config::default(), HttpOptions::default())),
-        Arc::new(Pool::new(name, pool::Config::default(), Numbers)),
+        Arc::new(pool.db_client()),
+        Arc::new(pool),
         Arc::new(HttpPoolLayer::new(name, pool::http::Config::default()).handle()),
         Arc::new(BatchLayer::<u64>::new(name, batcher::Config::default()).handle()),
     ]
@@ -89,7 +91,7 @@ fn every_part_of_the_house_can_be_shown_beside_every_other() {
     let register = |part| registry.register(part).unwrap_or_else(|error| panic!("{error}"));
     parts("one").into_iter().for_each(register);
     let first = shown(&registry);
-    for kind in ["timeout_", "breaker_", "cache_", "pool_", "http_pool_", "batcher_"] {
+    for kind in ["timeout_", "breaker_", "cache_", "pool_", "db_client_", "http_pool_", "batcher_"] {
         assert!(first.families.iter().any(|family| family.starts_with(kind)), "{kind}: {:?}", first.families);
     }
     // What is left out would be a family of its own.

@@ -86,7 +86,7 @@ impl Sink for Page {
 
 impl Page {
     fn of(part: &dyn Inspect) -> Self {
-        assert_eq!((part.kind(), part.name().as_str()), ("pool", "test"));
+        assert_eq!(part.name().as_str(), "test");
         let mut page = Self::default();
         part.inspect(&mut page);
         page
@@ -102,7 +102,7 @@ async fn a_page_that_knows_no_pool_shows_all_of_it() {
     let server = Server::new();
     let pool = server.pool(size(1, 2)).await;
     let page = Page::of(&pool);
-    assert_eq!((page.state, page.notes.len()), ("up", 0));
+    assert_eq!((pool.kind(), page.state, page.notes.len()), ("pool", "up", 0));
 
     let (one, mut other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
     let waiting = waits(&pool);
@@ -147,6 +147,41 @@ async fn a_page_that_knows_no_pool_shows_all_of_it() {
 
     pool.close(Duration::ZERO).await.unwrap();
     assert_eq!(Page::of(&pool).state, "closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_a_database_is_shown_by_the_names_of_opentelemetry() {
+    let server = Server::new();
+    let pool = server.pool(size(2, 2)).await;
+    let client = pool.db_client();
+    assert_eq!((client.kind(), client.name()), ("db_client", pool.name()));
+    let gauges = |page: &Page| -> Vec<(String, f64)> { page.gauges.clone().into_iter().collect() };
+    let expected = |idle: f64, used: f64, pending: f64| {
+        let of = |metric: &str| format!("connection_{metric}");
+        let gauges = [
+            ("count test idle", idle),
+            ("count test used", used),
+            ("max test", 2.0),
+            ("pending_requests test", pending),
+        ];
+        gauges.map(|(metric, value)| (of(metric), value)).to_vec()
+    };
+    assert_eq!(gauges(&Page::of(&client)), expected(2.0, 0.0, 0.0));
+
+    let (one, other) = (pool.get().await.unwrap(), pool.get().await.unwrap());
+    assert!(pool.get_within(ms(10)).await.is_err());
+    let waiting = waits(&pool);
+    sleep(ms(1)).await;
+    assert_eq!(gauges(&Page::of(&client)), expected(0.0, 2.0, 1.0));
+    drop((one, other, waiting));
+    let page = Page::of(&client);
+    assert_eq!(page.counters, BTreeMap::from([("connection_timeouts_total test".to_owned(), 1)]));
+    let times = [("create", 2), ("use", 2), ("wait", 2)];
+    let times = times.map(|(what, count)| (format!("connection_{what}_time_seconds"), count));
+    assert_eq!(
+        page.times.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>(),
+        times
+    );
 }
 
 #[tokio::test(start_paused = true)]
