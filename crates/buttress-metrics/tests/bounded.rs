@@ -5,11 +5,13 @@
 mod rows;
 
 use buttress_core::Metric;
+use buttress_metrics::expose::Format;
 use buttress_metrics::{Buckets, Counter, Histogram, Open, OpenFamily, Registry};
 use buttress_testkit::alloc::{self, live_bytes};
 use parking_lot::{Mutex, MutexGuard};
 use rows::Rows;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Live bytes are those of the process: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -119,6 +121,36 @@ fn a_histogram_takes_what_the_docs_say() {
     // And its place among the others.
     let each = (live_bytes() - before) / 999;
     assert!((8_500..9_200).contains(&each), "{each} bytes");
+}
+
+#[test]
+fn a_scrape_of_a_thousand_series_takes_milliseconds_and_leaves_nothing() {
+    let _alone = alone();
+    let registry = Registry::new();
+    let logins: OpenFamily<Counter, 1> =
+        registry.open_counters(&LOGINS, Open::new(["user"]).cap(500)).unwrap();
+    // Of 17 lines each.
+    let took: OpenFamily<Histogram, 1> =
+        registry.open_histograms(&TOOK, Open::new(["user"]).cap(500), &Buckets::default()).unwrap();
+    for user in 0..500 {
+        let user = user.to_string();
+        logins.get([&user]).inc();
+        took.get([&user]).record(Duration::from_micros(7));
+    }
+    let before = live_bytes();
+    let scrapes = (0..20).map(|_| {
+        let begun = Instant::now();
+        let text = registry.encode(Format::OpenMetrics);
+        let took = begun.elapsed();
+        assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 500 + 500 * 17);
+        took
+    });
+    let fastest = scrapes.min().unwrap();
+    println!("the fastest of 20: {fastest:?}");
+    // Ten times what it is to take, since others may be at work here.
+    assert!(fastest <= Duration::from_millis(50), "{fastest:?}");
+    let more = live_bytes().saturating_sub(before);
+    assert!(more <= SLACK, "{more} bytes");
 }
 
 #[test]
