@@ -26,6 +26,11 @@ use tower_service::Service;
 /// turn.
 const AT_A_TIME: u32 = 8;
 
+/// So many in a row who are alone are sent at once; the next one waits for a turn of the others, to see whether there are
+/// any. Where tasks run one after the other and what was woken last runs first, each of many callers is alone when the
+/// driver looks.
+const ALONE_AT_A_TIME: u32 = 128;
+
 pub(crate) type Observer = Arc<dyn Observe<Event> + Send + Sync>;
 
 pub(crate) struct Driver<S, Req, Res, E, P, D, X>
@@ -48,6 +53,8 @@ where
     is_blocked: bool,
     /// Others had their turn since a batch was found that has room.
     has_yielded: bool,
+    /// How many in a row were alone and did not wait for others, since the last one who did and still was alone.
+    alone: u32,
     has_ended: bool,
     /// What was published last of what there is.
     queued: u64,
@@ -101,6 +108,7 @@ where
             measures: config.measure,
             is_blocked: false,
             has_yielded: false,
+            alone: 0,
             has_ended: false,
             queued: 0,
             in_flight: 0,
@@ -156,7 +164,8 @@ where
         self.is_blocked = false;
         let Some(ready) = self.state.wants(&mut self.out) else { return Sent::Nothing };
         // Who is alone has nobody to wait for, and a turn of others costs microseconds.
-        if ready == Ready::Partial && !self.has_yielded && !self.exchange.is_alone {
+        let goes_alone = self.exchange.is_alone && self.alone < ALONE_AT_A_TIME;
+        if ready == Ready::Partial && !self.has_yielded && !goes_alone {
             return Sent::Wait;
         }
         let Some(inner) = &mut self.inner else { return Sent::Nothing };
@@ -172,6 +181,9 @@ where
             return Sent::Nothing;
         };
         self.sent.push((requests.len(), why, waited));
+        if ready == Ready::Partial && self.exchange.is_alone {
+            self.alone = if self.has_yielded { 0 } else { self.alone + 1 };
+        }
         // The others that could go at that turn are in other partitions.
         self.has_yielded &= P::IS_PARTITIONED || ready == Ready::Full;
         match readied {

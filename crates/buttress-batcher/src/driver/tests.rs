@@ -153,6 +153,43 @@ async fn who_is_alone_is_sent_at_the_first_poll_and_others_wait_for_one_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_many_in_a_row_who_are_alone_one_waits_for_a_turn() {
+    let mut bench = Bench::new(one_at_a_time());
+    bench.run();
+    let poll = |bench: &mut Bench| {
+        assert!(bench.driver.as_mut().poll(&mut bench.waker.context()).is_pending());
+    };
+    // Polls until the answer.
+    let alone = |bench: &mut Bench| {
+        let mut call = Some(bench.call(0));
+        (1..10).find(|_| {
+            poll(bench);
+            match Pin::new(call.as_mut().expect("there")).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(_) => call.take().is_some(),
+                Poll::Pending => false,
+            }
+        })
+    };
+    for _ in 0..3 {
+        let row: Vec<_> = (0..=super::ALONE_AT_A_TIME).map(|_| alone(&mut bench)).collect();
+        let (last, others) = row.split_last().expect("there is one");
+        assert!(others.iter().all(|polls| *polls == Some(1)), "{others:?}");
+        assert_eq!(*last, Some(2), "nobody came, so the next are sent at once");
+    }
+
+    let _row: Vec<_> = (0..super::ALONE_AT_A_TIME).map(|_| alone(&mut bench)).collect();
+    for _ in 0..3 {
+        let calls = bench.script.seen().calls;
+        let first = bench.call(1);
+        poll(&mut bench);
+        let second = bench.call(2);
+        poll(&mut bench);
+        assert_eq!(bench.script.seen().calls, calls + 1, "somebody came, so the next one waits, too");
+        assert_eq!((answer(first), answer(second)), (Some(Ok(1)), Some(Ok(2))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_batches_leave_room_for_other_tasks() {
     let config = Config::default().max_size(NonZeroU32::MIN).queue(NonZeroU32::new(1000));
     let mut bench = Bench::new(config);

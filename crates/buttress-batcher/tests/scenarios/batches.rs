@@ -62,6 +62,30 @@ async fn a_backend_with_a_price_per_call_does_twice_as_much_in_batches_or_more()
     assert!(batched > 10.0 * unbatched, "{batched} against {unbatched}");
 }
 
+/// What a task has woken last runs next: here each caller would find the driver before the others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_thousand_callers_on_one_worker_are_not_served_one_by_one() {
+    let backend = Backend::new(Plan::Answer);
+    let service = numbers(Config::default(), &backend);
+    let start = Arc::new(Barrier::new(1000));
+    let mut callers: JoinSet<()> = (0..1000)
+        .map(|_| {
+            let (mut service, start) = (service.clone(), Arc::clone(&start));
+            async move {
+                start.wait().await;
+                for _ in 0..20 {
+                    service.ready().await.unwrap().call(1).await.unwrap();
+                }
+            }
+        })
+        .collect();
+    while let Some(caller) = callers.join_next().await {
+        caller.unwrap();
+    }
+    let batches = backend.sizes().len();
+    assert!(batches <= 20_000 / 8, "{batches} batches");
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_of_a_partition_keep_their_order() {
     let backend = Backend::new(Plan::Hold);
