@@ -2,15 +2,17 @@
 
 use super::metrics::Page;
 use super::{Gateway, PATIENCE};
+use axum::body::Body;
 use buttress_testkit::servers::Prometheus;
-use http::Method;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 
 const COUNT: &str = "http_server_request_duration_seconds_count";
 
@@ -33,7 +35,7 @@ async fn prometheus_finds_as_many_requests_as_were_sent() {
 
     // A counter that is new has no increase yet.
     for (path, status, _) in KINDS {
-        assert_eq!(gateway.get(path).await.status, status);
+        assert_eq!(traced(&gateway, path).await, status);
     }
     let warm = until(&prometheus, "the first requests", |seen| seen.totals() == Some([1.0; 3])).await;
     let load = Load::start(&gateway);
@@ -60,6 +62,7 @@ async fn prometheus_finds_as_many_requests_as_were_sent() {
     assert!(median > 0.0 && median < PATIENCE.as_secs_f64(), "{median} s");
 
     assert_target_is_well(&prometheus).await;
+    assert_the_trace_is_there(&prometheus).await;
     assert_nothing_is_there_twice(&prometheus, &gateway).await;
     gateway.stop().await;
 }
@@ -83,6 +86,30 @@ async fn assert_target_is_well(prometheus: &Prometheus) {
     let metadata = api(prometheus, "metadata?metric=http_server_request_duration_seconds").await;
     let metadata = &metadata["http_server_request_duration_seconds"][0];
     assert_eq!((&metadata["type"], &metadata["unit"]), (&json!("histogram"), &json!("seconds")));
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Asks for it as a part of this trace, and says what the status was.
+async fn traced(gateway: &Gateway, path: &str) -> StatusCode {
+    let request = Request::get(format!("{}{path}", gateway.url));
+    let request = request.header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    let request = request.body(Body::empty()).expect("it makes sense");
+    let response = timeout(PATIENCE, gateway.client.0.request(request)).await.expect("no request hangs");
+    let response = response.expect("the gateway is there");
+    let status = response.status();
+    timeout(PATIENCE, response.into_body().collect()).await.expect("no body hangs").expect("a body is whole");
+    status
+}
+
+async fn assert_the_trace_is_there(prometheus: &Prometheus) {
+    let of = "http_server_request_duration_seconds_bucket";
+    let series = api(prometheus, &format!("query_exemplars?query={of}&start=0&end=4000000000")).await;
+    let series = series.as_array().expect("a list");
+    let traces = series.iter().flat_map(|series| series["exemplars"].as_array().into_iter().flatten());
+    let traces: Vec<_> = traces.map(|exemplar| exemplar["labels"]["trace_id"].as_str()).collect();
+    // Of each kind one, whichever bucket it is in.
+    assert_eq!(traces, [Some(TRACE); KINDS.len()]);
 }
 
 /// The server itself takes what is there twice, and only counts it.

@@ -8,7 +8,7 @@ use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Starts `prometheus`, which scrapes four times a second what it is told.
+/// Starts `prometheus`, which scrapes four times a second what it is told, and keeps exemplars.
 #[derive(Debug)]
 pub struct PrometheusProgram(PathBuf);
 
@@ -43,6 +43,7 @@ impl Program for PrometheusProgram {
         // It says where it is as it was told, and not by another way to the same place.
         command.current_dir(directory).env("PWD", directory);
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]);
+        command.arg("--enable-feature=exemplar-storage");
         command.arg(format!("--web.listen-address={}", super::at(port)));
         command
     }
