@@ -61,10 +61,24 @@ async fn prometheus_finds_as_many_requests_as_were_sent() {
     let median = value(&prometheus, &median, to).await;
     assert!(median > 0.0 && median < PATIENCE.as_secs_f64(), "{median} s");
 
+    assert_the_guide_is_right(&prometheus, to).await;
     assert_target_is_well(&prometheus).await;
     assert_the_trace_is_there(&prometheus).await;
     assert_nothing_is_there_twice(&prometheus, &gateway).await;
     gateway.stop().await;
+}
+
+/// What the guide asks has an answer.
+async fn assert_the_guide_is_right(prometheus: &Prometheus, time: i64) {
+    let guide = include_str!("../../../crates/buttress/docs/metrics.md");
+    let (_, queries) = guide.split_once("```promql\n").expect("it asks");
+    let (queries, _) = queries.split_once("\n```").expect("it ends");
+    for promql in queries.lines() {
+        let result = query(prometheus, promql, Some(time)).await;
+        let found = result.as_array().expect("a list");
+        assert!(!found.is_empty(), "{promql}");
+        assert!(found.iter().all(|found| number(&found["value"][1]).is_finite()), "{promql}: {result:#}");
+    }
 }
 
 async fn assert_target_is_well(prometheus: &Prometheus) {
