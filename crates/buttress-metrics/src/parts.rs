@@ -162,7 +162,10 @@ impl Reader {
             return;
         }
         let own = [(INSTANCE, self.name.as_str())];
-        let labels = own.iter().chain(labels).filter(|(_, value)| !value.is_empty());
+        // In another order they are the same series.
+        let mut labels = labels.to_vec();
+        labels.sort_unstable();
+        let labels = own.iter().chain(&labels).filter(|(_, value)| !value.is_empty());
         let labels = labels.map(|(name, value)| (*name, (*value).to_owned())).collect();
         let description = Description {
             name: Cow::Owned(name.clone()),

@@ -34,7 +34,7 @@ impl<F: Fn(&mut dyn Sink) + Send + Sync> Inspect for Puppet<F> {
     }
 }
 
-fn puppet(
+pub(crate) fn puppet(
     kind: &'static str,
     name: &'static str,
     show: impl Fn(&mut dyn Sink) + Send + Sync + 'static,
