@@ -180,7 +180,7 @@ impl Reader {
 fn check(name: &str, kind: Kind, labels: Labels<'_>) -> Result<(), Dropped> {
     // A unit that the name does not say is left away where the text is written.
     let is_total = name.ends_with("_total") == (kind == Kind::Counter);
-    if !is_total || !name::is_word(name) {
+    if !is_total || !name::is_word(name) || !name::is_word(name::base(name, kind)) {
         return Err(Dropped::Name);
     }
     let repeated = |index: usize, name: &str| labels[..index].iter().any(|(other, _)| *other == name);

@@ -20,3 +20,11 @@ fn labels_in_another_order_are_the_same_series() {
     let (kind, name, metric) = ("door", "front".into(), "door_width".into());
     assert_eq!(error, RegisterError::Shown { kind, name, metric, reason: Dropped::Duplicate });
 }
+
+#[test]
+fn a_counter_of_which_openmetrics_would_leave_no_name_is_refused() {
+    let nameless = puppet("", "front", |sink| sink.counter(&metric("total"), &[], 1));
+    let error = Registry::new().register(nameless).unwrap_err();
+    let (kind, name, metric) = ("", "front".into(), String::new());
+    assert_eq!(error, RegisterError::Shown { kind, name, metric, reason: Dropped::Name });
+}
