@@ -109,8 +109,8 @@ impl Families {
         }
     }
 
-    /// Adds a part, which shows this now.
-    pub(crate) fn add(&mut self, part: Part, shown: &Gathered) -> Result<(), RegisterError> {
+    /// Adds a part, which shows this now. One that is refused is not dropped here: there is a lock.
+    pub(crate) fn add(&mut self, part: &Part, shown: &Gathered) -> Result<(), RegisterError> {
         let (kind, name) = (part.kind, part.name);
         if let Some((metric, reason)) = shown.dropped.first() {
             return Err(RegisterError::Shown { kind, name, metric: metric.clone(), reason: *reason });
@@ -130,7 +130,7 @@ impl Families {
                 }
             }
         }
-        self.parts.push(part);
+        self.parts.push(part.clone());
         self.parts.sort_by_key(|part| (part.kind, part.name));
         Ok(())
     }

@@ -212,7 +212,7 @@ impl Registry {
     fn add(&self, part: Part) -> Result<(), RegisterError> {
         // Asked once now, so that what cannot be shown is an error here and not a gap later.
         let shown = Gathered::of(std::slice::from_ref(&part));
-        self.0.families.lock().add(part, &shown)
+        self.0.families.lock().add(&part, &shown)
     }
 
     /// Shows everything to `collector`: families by their names, each with its series in an order that stays.

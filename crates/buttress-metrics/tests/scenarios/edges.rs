@@ -1,8 +1,12 @@
 //! What a registry makes of names, numbers and parts that are at the edge of what may be.
 
 use crate::parts::puppet;
-use buttress_core::Metric;
+use crate::rows::Rows;
+use buttress_core::{Inspect, Metric, Name, Sink};
 use buttress_metrics::{Dropped, RegisterError, Registry};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 const fn metric(name: &'static str) -> Metric {
     Metric { name, unit: "", help: "of a test" }
@@ -27,4 +31,37 @@ fn a_counter_of_which_openmetrics_would_leave_no_name_is_refused() {
     let error = Registry::new().register(nameless).unwrap_err();
     let (kind, name, metric) = ("", "front".into(), String::new());
     assert_eq!(error, RegisterError::Shown { kind, name, metric, reason: Dropped::Name });
+}
+
+/// A part that counts when it is dropped.
+struct Counting(Registry);
+
+impl Inspect for Counting {
+    fn kind(&self) -> &'static str {
+        "door"
+    }
+
+    fn name(&self) -> Name {
+        "front".into()
+    }
+
+    fn inspect(&self, _: &mut dyn Sink) {}
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.0.counter(&metric("dropped_total")).unwrap().inc();
+    }
+}
+
+#[test]
+fn a_part_that_is_refused_may_use_the_registry_when_it_is_dropped() {
+    let registry = Registry::new();
+    registry.register(puppet("door", "front", |_| {})).unwrap();
+    let (done, refused) = mpsc::channel();
+    let other = registry.clone();
+    thread::spawn(move || done.send(other.register(Arc::new(Counting(other.clone())))));
+    let refused = refused.recv_timeout(Duration::from_secs(30)).expect("it does not wait for itself");
+    assert_eq!(refused, Err(RegisterError::Part { kind: "door", name: "front".into() }));
+    assert_eq!(Rows::of(&registry).total("dropped_total", ""), 1);
 }
