@@ -17,7 +17,7 @@ pub struct Config {
     /// The bounds of durations. Default: those that OpenTelemetry recommends, 5 ms to 10 s.
     pub buckets: Buckets<Duration>,
     /// How many pairs of a layer's name and an operation get series of their own; the rest share one. For each layer the
-    /// calls without an operation are one of them. Default 100.
+    /// calls without an operation are one of them. Default 100, at most 65,536.
     pub cap: usize,
 }
 

@@ -165,8 +165,8 @@ impl<M: Instrument, L: LabelSet> fmt::Debug for Family<M, L> {
 pub struct Open<const N: usize> {
     /// What the labels are called.
     pub names: [&'static str; N],
-    /// How many combinations of values get series of their own. Default 100. Where labels are closed too, each of these
-    /// has as many series as there are combinations of those.
+    /// How many combinations of values get series of their own. Default 100, at most 65,536. Where labels are closed too,
+    /// each of these has as many series as there are combinations of those.
     pub cap: usize,
 }
 

@@ -9,6 +9,10 @@ use std::sync::OnceLock;
 /// may be as long as it likes.
 pub(crate) const LONGEST: usize = 256;
 
+/// The most values that a table has, whatever its cap: its slots are there from the beginning, and `usize::MAX` is a cap that
+/// people give.
+const MOST: usize = 1 << 16;
+
 /// At most so many values by their keys, each a few strings. What was put in stays, so it is lent and not shared: to find
 /// something writes nothing that another thread reads.
 pub(crate) struct Table<V> {
@@ -38,6 +42,7 @@ impl<V> Entry<V> {
 
 impl<V> Table<V> {
     pub(crate) fn new(cap: usize) -> Self {
+        let cap = cap.min(MOST);
         // At most half full, and at least one slot is free, so that a search ends.
         let slots = (2 * cap).next_power_of_two().max(1);
         Self {

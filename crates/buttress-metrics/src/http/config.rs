@@ -27,7 +27,8 @@ pub struct Config {
     /// The scheme of requests whose URI does not say it, as nearly all that come to a server. Default `http`.
     pub scheme: Scheme,
     /// How many routes (of a client: addresses) get series of their own; the rest share those that are labelled
-    /// `_overflow`. Requests that no route has matched are one of them. Default 100.
+    /// `_overflow`. Requests that no route has matched are one of them. Default
+    /// 100, at most 65,536.
     pub cap: usize,
 }
 

@@ -83,7 +83,7 @@ impl Recorder {
         }
     }
 
-    /// Sets how many series a family may have.
+    /// Sets how many series a family may have: 65,536 at most.
     #[must_use]
     pub fn cap(mut self, cap: usize) -> Self {
         self.cap = cap;

@@ -3,7 +3,7 @@
 use crate::parts::puppet;
 use crate::rows::Rows;
 use buttress_core::{Inspect, Metric, Name, Sink};
-use buttress_metrics::{Dropped, RegisterError, Registry};
+use buttress_metrics::{Counter, Dropped, Open, OpenFamily, RegisterError, Registry};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -64,4 +64,16 @@ fn a_part_that_is_refused_may_use_the_registry_when_it_is_dropped() {
     let refused = refused.recv_timeout(Duration::from_secs(30)).expect("it does not wait for itself");
     assert_eq!(refused, Err(RegisterError::Part { kind: "door", name: "front".into() }));
     assert_eq!(Rows::of(&registry).total("dropped_total", ""), 1);
+}
+
+#[test]
+fn a_cap_of_all_there_can_be_is_one_that_fits() {
+    let registry = Registry::new();
+    let open = Open::new(["user"]).cap(usize::MAX);
+    let logins: OpenFamily<Counter, 1> = registry.open_counters(&metric("logins_total"), open).unwrap();
+    for user in 0..1000 {
+        logins.get([&user.to_string()]).inc();
+    }
+    let rows = Rows::of(&registry);
+    assert_eq!((rows.series("logins_total").count(), rows.dropped("logins_total", "overflow")), (1000, 0));
 }
