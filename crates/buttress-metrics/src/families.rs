@@ -86,13 +86,16 @@ impl Families {
     }
 
     fn claim(&mut self, name: &str, kind: Kind) -> Result<Arc<str>, RegisterError> {
-        let all: Vec<_> = name::samples(name, kind).collect();
-        if let Some(by) = all.iter().find_map(|name| self.claims.get(name)) {
-            return Err(RegisterError::Taken { name: name.into(), by: by.to_string() });
-        }
+        self.check_free(name, kind)?;
         let owner: Arc<str> = name.into();
-        self.claims.extend(all.into_iter().map(|name| (name, Arc::clone(&owner))));
+        self.claims.extend(name::samples(name, kind).map(|name| (name, Arc::clone(&owner))));
         Ok(owner)
+    }
+
+    /// Whether no other family has one of the names that a family's samples may have.
+    pub(crate) fn check_free(&self, name: &str, kind: Kind) -> Result<(), RegisterError> {
+        let taken = name::samples(name, kind).find_map(|name| self.claims.get(&name));
+        taken.map_or(Ok(()), |by| Err(RegisterError::Taken { name: name.into(), by: by.to_string() }))
     }
 
     pub(crate) fn remove(&mut self, name: &str) {

@@ -3,6 +3,7 @@ use crate::error::RegisterError;
 use crate::family::{Place, Series};
 use crate::flights::{Flights, Lent};
 use crate::histogram::Histogram;
+use crate::name::Kind;
 use crate::outcome::{BoxedErrors, Errors, Outcome};
 use crate::registry::Registry;
 #[cfg(doc)]
@@ -104,6 +105,7 @@ impl MetricsLayer {
     pub fn new(name: impl Into<Name>, config: Config, registry: &Registry) -> Result<Self, RegisterError> {
         let (name, Config { buckets, cap }) = (name.into(), config);
         let grid = Arc::new(buckets.grid());
+        registry.check_together(&[(&DURATION, Kind::Histogram), (&IN_FLIGHT, Kind::Gauge)])?;
         let durations: Arc<Durations> = registry.series(&DURATION, &["name", "operation"], cap, grid)?;
         let flights: Arc<Series<Flights<Durations>, ()>> =
             registry.series(&IN_FLIGHT, &["name"], cap, Lent(durations))?;

@@ -8,13 +8,12 @@ use crate::family::{Family, Instrument, Open, OpenFamily, Series};
 use crate::gauge::Gauge;
 use crate::histogram::{Buckets, Histogram, Value};
 use crate::label::LabelSet;
-use crate::name;
+use crate::name::{self, Kind};
 use crate::parts::{Gathered, Part};
 #[cfg(any(feature = "http", feature = "recorder"))]
 use crate::{
     drops::{Dropped, Drops},
     family::Source,
-    name::Kind,
 };
 use buttress_core::{Inspect, Metric, Observe};
 use parking_lot::Mutex;
@@ -226,6 +225,16 @@ impl Registry {
         let (all, dropped) = self.0.families.lock().all(gathered);
         dropped.into_iter().for_each(|(drops, reason)| drops.count(reason));
         all.into_iter().for_each(|origin| origin.collect(collector));
+    }
+
+    /// Whether families that are registered together can be. They are there together or not at all: where the first one
+    /// is not, whoever has the name of another is somebody else, and then none of them is to be kept.
+    pub(crate) fn check_together(&self, all: &[(&Metric, Kind)]) -> Result<(), RegisterError> {
+        let families = self.0.families.lock();
+        if all.first().is_some_and(|(first, _)| families.find(first.name).is_some()) {
+            return Ok(());
+        }
+        all.iter().try_for_each(|(metric, kind)| families.check_free(metric.name, *kind))
     }
 
     /// A family that is found by its name alone, and made by whoever is the first to ask.

@@ -110,6 +110,12 @@ impl Shared {
         let grids = (Arc::new(buckets.grid()), Arc::new(size_buckets.grid()));
         let taken =
             |metric: &Metric| RegisterError::Taken { name: metric.name.into(), by: metric.name.into() };
+        let histogram = Kind::Histogram;
+        let sizes = [(&names.request, histogram), (&names.response, histogram)];
+        let sizes = if body_sizes { &sizes[..] } else { &[] };
+        let others = [(&names.duration, histogram), (&names.active, Kind::Gauge)];
+        registry.check_together(&[&others, sizes].concat())?;
+        registry.check_together(sizes)?;
         let durations = registry.find_or_insert(names.duration.name, Kind::Histogram, |drops| {
             let description = Description::new(&names.duration, Kind::Histogram);
             let series = Series::new(description, names.exchange, cap, grids.clone(), drops);

@@ -3,7 +3,7 @@
 use crate::parts::puppet;
 use crate::rows::Rows;
 use buttress_core::{Inspect, Metric, Name, Sink};
-use buttress_metrics::{Counter, Dropped, Open, OpenFamily, RegisterError, Registry};
+use buttress_metrics::{Config, Counter, Dropped, MetricsLayer, Open, OpenFamily, RegisterError, Registry};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -76,4 +76,12 @@ fn a_cap_of_all_there_can_be_is_one_that_fits() {
     }
     let rows = Rows::of(&registry);
     assert_eq!((rows.series("logins_total").count(), rows.dropped("logins_total", "overflow")), (1000, 0));
+}
+
+#[test]
+fn a_layer_that_could_not_be_made_has_kept_no_name() {
+    let registry = Registry::new();
+    registry.gauge(&metric("service_requests_in_flight")).unwrap();
+    MetricsLayer::new("store", Config::default(), &registry).unwrap_err();
+    registry.gauge(&metric("service_request_duration_seconds")).unwrap();
 }

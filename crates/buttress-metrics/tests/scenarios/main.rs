@@ -6,6 +6,8 @@ mod edges;
 mod exact;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_edges;
 mod parts;
 #[cfg(feature = "recorder")]
 mod recorder;
