@@ -11,11 +11,15 @@ pub(crate) struct Encoder {
     out: String,
     /// The name that a family's samples begin with: in the text format the whole, in `OpenMetrics` without `_total`.
     name: String,
+    /// The labels of the series that is written, which has many lines if it is a histogram.
+    labels: String,
+    /// The bounds of the last histogram, and how they are written: those of a family are the same.
+    bounds: Vec<(f64, String)>,
 }
 
 impl Encoder {
     pub(crate) fn new(format: Format) -> Self {
-        Self { format, out: String::new(), name: String::new() }
+        Self { format, out: String::new(), name: String::new(), labels: String::new(), bounds: Vec::new() }
     }
 
     pub(crate) fn finish(mut self) -> String {
@@ -25,24 +29,46 @@ impl Encoder {
         self.out
     }
 
+    /// Begins a series: its labels are those of the lines that follow.
+    fn series(&mut self, labels: &[(&str, &str)]) {
+        self.labels.clear();
+        for (name, value) in labels {
+            if !self.labels.is_empty() {
+                self.labels.push(',');
+            }
+            self.labels.push_str(name);
+            self.labels.push_str("=\"");
+            escape(&mut self.labels, value, true);
+            self.labels.push('"');
+        }
+    }
+
     /// Everything up to the value: `name_suffix{labels}`, and a space.
-    fn begin(&mut self, suffix: &str, labels: &[(&str, &str)], bound: Option<f64>) {
-        let Self { out, name, .. } = self;
+    fn begin(&mut self, suffix: &str) {
+        let Self { out, name, labels, .. } = self;
         out.push_str(name);
         out.push_str(suffix);
-        let mut opening = '{';
-        for (name, value) in labels {
-            out.push(std::mem::replace(&mut opening, ','));
-            out.push_str(name);
-            out.push_str("=\"");
-            escape(out, value, true);
-            out.push('"');
+        if !labels.is_empty() {
+            out.push('{');
+            out.push_str(labels);
+            out.push('}');
         }
-        if let Some(bound) = bound {
-            out.push(std::mem::replace(&mut opening, ','));
-            write(out, format_args!("le=\"{}\"", Number(bound)));
+        out.push(' ');
+    }
+
+    /// Everything up to the count of a bucket: that at `index`.
+    fn begin_bucket(&mut self, index: usize, bound: f64) {
+        if self.bounds.get(index).is_none_or(|(known, _)| known.to_bits() != bound.to_bits()) {
+            self.bounds.truncate(index);
+            self.bounds.push((bound, Number(bound).to_string()));
         }
-        out.push_str(if opening == '{' { " " } else { "} " });
+        let Self { out, name, labels, bounds, .. } = self;
+        out.push_str(name);
+        out.push_str("_bucket{");
+        out.push_str(labels);
+        out.push_str(if labels.is_empty() { "le=\"" } else { ",le=\"" });
+        out.push_str(&bounds[index].1);
+        out.push_str("\"} ");
     }
 
     fn exemplar(&mut self, exemplar: &Exemplar) {
@@ -74,28 +100,31 @@ impl Collector for Encoder {
     }
 
     fn counter(&mut self, labels: &[(&str, &str)], total: u64) {
-        self.begin(if self.format == Format::OpenMetrics { "_total" } else { "" }, labels, None);
+        self.series(labels);
+        self.begin(if self.format == Format::OpenMetrics { "_total" } else { "" });
         write(&mut self.out, format_args!("{total}\n"));
     }
 
     fn gauge(&mut self, labels: &[(&str, &str)], value: f64) {
-        self.begin("", labels, None);
+        self.series(labels);
+        self.begin("");
         write(&mut self.out, format_args!("{}\n", Number(value)));
     }
 
     fn histogram(&mut self, labels: &[(&str, &str)], snapshot: &Snapshot) {
+        self.series(labels);
         let mut exemplars = snapshot.exemplars().iter();
-        for bucket in snapshot.buckets() {
-            self.begin("_bucket", labels, Some(bucket.bound));
+        for (index, bucket) in snapshot.buckets().iter().enumerate() {
+            self.begin_bucket(index, bucket.bound);
             write(&mut self.out, format_args!("{}", bucket.count));
             if let (Some(Some(exemplar)), Format::OpenMetrics) = (exemplars.next(), self.format) {
                 self.exemplar(exemplar);
             }
             self.out.push('\n');
         }
-        self.begin("_sum", labels, None);
+        self.begin("_sum");
         write(&mut self.out, format_args!("{}\n", Number(snapshot.sum())));
-        self.begin("_count", labels, None);
+        self.begin("_count");
         write(&mut self.out, format_args!("{}\n", snapshot.count()));
     }
 }
