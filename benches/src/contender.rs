@@ -3,6 +3,7 @@ use crate::stampede::Stampede;
 use std::fmt;
 use std::future::poll_fn;
 use std::hint::black_box;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -114,6 +115,36 @@ impl Contender {
                 });
             })
         })
+    }
+
+    /// So many tasks on the runtime of one thread, which call at the same time, on a thing that is that thread's alone and is
+    /// made on its runtime: it may leave something to tasks of its own. `task` is what one of them does, which makes a call
+    /// for each of these numbers.
+    pub fn tasks<S, F>(
+        name: &'static str,
+        tasks: u64,
+        make: impl Fn() -> S + Clone + Send + Sync + 'static,
+        task: impl Fn(S, Range<u64>) -> F + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runner = move |_| {
+            let (make, mut made, mut first) = (make.clone(), None, 0);
+            Runner::with(Box::new(move |calls, runtime| {
+                runtime.block_on(async {
+                    let made = made.get_or_insert_with(&make);
+                    let number = |number| first + number * calls / tasks;
+                    let spawn = |n| tokio::spawn(task(made.clone(), number(n)..number(n + 1)));
+                    for task in (0..tasks).map(spawn).collect::<Vec<_>>() {
+                        task.await.expect("no task panics");
+                    }
+                });
+                first += calls;
+            }))
+        };
+        Self::making(name, move |threads| (0..threads).map(&runner).collect())
     }
 
     /// An [`operation`](Self::operation) that a thousand callers ask for at once, with the same number: one

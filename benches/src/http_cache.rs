@@ -225,13 +225,18 @@ impl<S> Reader<S> {
     pub fn new(service: S) -> Self {
         Self { service, pages: (0..PAGES).map(page).collect(), header: None }
     }
+
+    /// Asks `service` for the same page each time.
+    pub fn of(service: S, page: Uri) -> Self {
+        Self { service, pages: [page].into(), header: None }
+    }
 }
 
-fn page(number: u64) -> Uri {
+pub(crate) fn page(number: u64) -> Uri {
     Uri::try_from(format!("http://bench.example/pages/{number}")).expect("it is a URI")
 }
 
-fn asked(uri: &Uri, header: Option<&(HeaderName, HeaderValue)>) -> Asked {
+pub(crate) fn asked(uri: &Uri, header: Option<&(HeaderName, HeaderValue)>) -> Asked {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = uri.clone();
     request.headers_mut().extend(header.cloned());
@@ -252,7 +257,7 @@ where
     }
 
     fn call(&mut self, number: u64) -> Self::Future {
-        let page = &self.pages[(number % PAGES) as usize];
+        let page = &self.pages[number as usize % self.pages.len()];
         Reading { response: self.service.call(asked(page, self.header.as_ref())), body: None, length: 0 }
     }
 }

@@ -2,8 +2,8 @@
 //! `cargo xtask compare`. What the numbers mean and how to get them is in `benches/README.md`.
 //!
 //! A [`Contender`] is a service or an operation to measure, a [`Fact`] what is no cost per call. A [`Suite`] is
-//! what is compared with each other: our own contenders are in [`breaker`], [`cache`], [`http_cache`], [`limit`] and [`pool`], the
-//! opponents are in `benches/versus`, which is a workspace of its own.
+//! what is compared with each other: our own contenders are in [`breaker`], [`cache`], [`http_cache`], [`limit`],
+//! [`metrics`], [`pool`] and [`stack`], the opponents are in `benches/versus`, which is a workspace of its own.
 
 pub mod breaker;
 pub mod cache;
@@ -14,8 +14,10 @@ pub mod gate;
 pub mod http_cache;
 pub mod limit;
 pub mod measure;
+pub mod metrics;
 pub mod pool;
 pub mod reference;
+pub mod stack;
 pub mod stampede;
 pub mod table;
 

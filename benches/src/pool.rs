@@ -58,7 +58,7 @@ pub fn bare() -> Config {
 }
 
 /// A pool with that many connections, all made.
-fn filled(connections: u32, make: impl FnOnce(Size) -> Pool<Free>) -> Pool<Free> {
+pub(crate) fn filled(connections: u32, make: impl FnOnce(Size) -> Pool<Free>) -> Pool<Free> {
     home().block_on(async {
         let pool = make(Size::new(connections, connections).expect("as many as at least one"));
         let mut leases = Vec::new();

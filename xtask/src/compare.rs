@@ -14,6 +14,7 @@ pub(crate) const COMMAND: Command = Command {
   cargo xtask compare                        every crate that has opponents
   cargo xtask compare breaker                one
   cargo xtask compare breaker --only failing only rows with that in their names
+  cargo xtask compare stack                  all layers together, and what others have of them
   cargo xtask compare --gate                 fails if instructions (\u{b1} 5 %) or allocations per call of our own
                                              contenders differ from benches/gate.tsv
   cargo xtask compare --gate --bless         records them there

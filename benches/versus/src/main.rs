@@ -8,7 +8,9 @@ mod suites {
     pub mod cache;
     pub mod http_cache;
     pub mod limit;
+    pub mod metrics;
     pub mod pool;
+    pub mod stack;
 }
 
 use buttress_benches::{Suite, command};
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
             facts: suites::http_cache::facts(),
         },
         Suite { name: "limit", contenders: suites::limit::contenders(), facts: Vec::new() },
+        Suite { name: "metrics", contenders: suites::metrics::contenders(), facts: suites::metrics::facts() },
         Suite { name: "pool", contenders: suites::pool::contenders(), facts: Vec::new() },
+        Suite { name: "stack", contenders: suites::stack::contenders(), facts: Vec::new() },
     ])
 }
