@@ -196,7 +196,7 @@ impl Registry {
     /// # Ok::<_, buttress_metrics::RegisterError>(())
     /// ```
     pub fn register(&self, part: Arc<dyn Inspect>) -> Result<(), RegisterError> {
-        self.add(Part::strong(part))
+        self.add(&Part::strong(part))
     }
 
     /// Shows a part's own numbers, until the part is dropped. Otherwise as [`register`](Self::register).
@@ -205,13 +205,13 @@ impl Registry {
     ///
     /// As [`register`](Self::register). A part that was dropped is in nobody's way.
     pub fn register_weak(&self, part: &Arc<dyn Inspect>) -> Result<(), RegisterError> {
-        self.add(Part::weak(part))
+        self.add(&Part::weak(part))
     }
 
-    fn add(&self, part: Part) -> Result<(), RegisterError> {
+    fn add(&self, part: &Part) -> Result<(), RegisterError> {
         // Asked once now, so that what cannot be shown is an error here and not a gap later.
-        let shown = Gathered::of(std::slice::from_ref(&part));
-        self.0.families.lock().add(&part, &shown)
+        let shown = Gathered::of(std::slice::from_ref(part));
+        self.0.families.lock().add(part, &shown)
     }
 
     /// Shows everything to `collector`: families by their names, each with its series in an order that stays.
