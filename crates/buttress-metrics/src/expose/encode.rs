@@ -60,7 +60,7 @@ impl Encoder {
     fn begin_bucket(&mut self, index: usize, bound: f64) {
         if self.bounds.get(index).is_none_or(|(known, _)| known.to_bits() != bound.to_bits()) {
             self.bounds.truncate(index);
-            self.bounds.push((bound, Number(bound).to_string()));
+            self.bounds.push((bound, Bound(bound).to_string()));
         }
         let Self { out, name, labels, bounds, .. } = self;
         out.push_str(name);
@@ -160,5 +160,21 @@ impl fmt::Display for Number {
             // With an exponent where it is shorter: 1e-300 has 300 digits without.
             value => write!(f, "{value:?}"),
         }
+    }
+}
+
+/// A float as `OpenMetrics` wants a label to have it, and as Go writes it: else one bound would be two labels.
+struct Bound(f64);
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bound) = *self;
+        if bound.is_infinite() || (1e-4..1e6).contains(&bound) {
+            return Number(bound).fmt(f);
+        }
+        let text = format!("{bound:e}");
+        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
+        write!(f, "{digits}e{sign}{exponent:0>2}")
     }
 }

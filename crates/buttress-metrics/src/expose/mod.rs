@@ -3,8 +3,8 @@
 //! [`Registry::encode`] writes it; with the feature `http`, [`Scrape`] is a tower service to mount at `/metrics`.
 //!
 //! Both formats show the same series by the same names, so that a server may switch between them. In both, a number is
-//! the shortest one that reads back as itself, and `le` always has a decimal point (`"1.0"`), as `OpenMetrics` and
-//! Prometheus 3 have it. Of two things that `OpenMetrics` leaves open: units are told where a name ends in one, and
+//! the shortest one that reads back as itself, and `le` is written as `OpenMetrics` and Prometheus 3 have it (`"1.0"`,
+//! `"1e+06"`). Of two things that `OpenMetrics` leaves open: units are told where a name ends in one, and
 //! `_created` is never written, since Prometheus would keep one more series for each that is there.
 
 mod encode;

@@ -3,7 +3,10 @@
 use crate::parts::puppet;
 use crate::rows::Rows;
 use buttress_core::{Inspect, Metric, Name, Sink};
-use buttress_metrics::{Config, Counter, Dropped, MetricsLayer, Open, OpenFamily, RegisterError, Registry};
+use buttress_metrics::expose::Format;
+use buttress_metrics::{
+    Buckets, Config, Counter, Dropped, MetricsLayer, Open, OpenFamily, RegisterError, Registry,
+};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -84,4 +87,31 @@ fn a_layer_that_could_not_be_made_has_kept_no_name() {
     registry.gauge(&metric("service_requests_in_flight")).unwrap();
     MetricsLayer::new("store", Config::default(), &registry).unwrap_err();
     registry.gauge(&metric("service_request_duration_seconds")).unwrap();
+}
+
+#[test]
+fn bounds_are_written_as_openmetrics_would_have_them() {
+    let registry = Registry::new();
+    let bounds = [1e-10, 1e-5, 1.024e-5, 0.0001, 0.125, 1.0, 100_000.0, 1e6, 67_108_864.0, 1e10, 1.5e300];
+    registry.histogram(&metric("sizes"), &Buckets::new(&bounds).unwrap()).unwrap();
+    let expected = [
+        "1e-10",
+        "1e-05",
+        "1.024e-05",
+        "0.0001",
+        "0.125",
+        "1.0",
+        "100000.0",
+        "1e+06",
+        "6.7108864e+07",
+        "1e+10",
+        "1.5e+300",
+        "+Inf",
+    ];
+    for format in [Format::Text, Format::OpenMetrics] {
+        let text = registry.encode(format);
+        let bounds =
+            text.lines().filter_map(|line| line.strip_prefix("sizes_bucket{le=\"")?.split('"').next());
+        assert_eq!(bounds.collect::<Vec<_>>(), expected, "{text}");
+    }
 }

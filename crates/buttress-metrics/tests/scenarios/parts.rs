@@ -254,8 +254,8 @@ fn durations_of_parts_are_histograms() {
     let text = registry.encode(Format::OpenMetrics);
     for line in [
         "# UNIT door_wait_seconds seconds\n",
-        "door_wait_seconds_bucket{name=\"front\",le=\"1.024e-6\"} 0\n",
-        "door_wait_seconds_bucket{name=\"front\",le=\"2.048e-6\"} 1\n",
+        "door_wait_seconds_bucket{name=\"front\",le=\"1.024e-06\"} 0\n",
+        "door_wait_seconds_bucket{name=\"front\",le=\"2.048e-06\"} 1\n",
         "door_wait_seconds_bucket{name=\"front\",le=\"+Inf\"} 2\n",
         "door_wait_seconds_sum{name=\"front\"} 9000.000001025\n",
     ] {
