@@ -1,8 +1,78 @@
 //! Requests and bodies that end as few do.
 
+use crate::rows::{Rows, Value};
 use buttress_core::{Metric, Name};
 use buttress_metrics::Registry;
 use buttress_metrics::http::{Config, HttpMetricsLayer};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tower::{Layer, ServiceExt, service_fn};
+
+const DURATION: &str = "http_server_request_duration_seconds";
+
+/// A body that does not say when it ends: a piece, another, and trailers.
+#[derive(Clone, Default)]
+struct Untold(u8);
+
+impl http_body::Body for Untold {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0 += 1;
+        Poll::Ready(match self.0 {
+            1 | 2 => Some(Ok(Frame::data(Bytes::from_static(b"piece")))),
+            3 => Some(Ok(Frame::trailers(HeaderMap::new()))),
+            _ => None,
+        })
+    }
+}
+
+/// The outcomes of all calls that a family has counted, and how many run by its gauge.
+fn ended(registry: &Registry, family: &str, gauge: &str) -> (Vec<String>, f64) {
+    let rows = Rows::of(registry);
+    let outcomes = rows.series(family).flat_map(|row| {
+        let Value::Histogram(took) = &row.value else { panic!("{row:?}") };
+        let outcome = row.labels.split(',').find_map(|label| label.strip_prefix("outcome=")).unwrap();
+        std::iter::repeat_n(outcome.to_owned(), took.count() as usize)
+    });
+    let running = rows.series(gauge).map(|row| match row.value {
+        Value::Gauge(running) => running,
+        ref other => panic!("{other:?}"),
+    });
+    (outcomes.collect(), running.sum())
+}
+
+async fn outcome(method: Method, status: u16, frames: usize) -> String {
+    let registry = Registry::new();
+    let layer = HttpMetricsLayer::server(Config::default(), &registry).unwrap();
+    let service = layer.layer(service_fn(move |_: Request<Empty<Bytes>>| async move {
+        Ok::<_, Infallible>(Response::builder().status(status).body(Untold::default()).unwrap())
+    }));
+    let request = Request::builder().method(method).uri("a.test:80").body(Empty::new()).unwrap();
+    let mut body = service.oneshot(request).await.unwrap().into_body();
+    for _ in 0..frames {
+        body.frame().await.unwrap().unwrap();
+    }
+    drop(body);
+    let (outcomes, running) = ended(&registry, DURATION, "http_server_active_requests");
+    assert_eq!((outcomes.len(), running), (1, 0.0));
+    outcomes.concat()
+}
+
+#[tokio::test]
+async fn a_body_ends_with_its_trailers() {
+    assert_eq!(outcome(Method::GET, 200, 2).await, "cancelled");
+    assert_eq!(outcome(Method::GET, 200, 3).await, "ok", "a server asks for nothing after them");
+}
 
 #[test]
 fn a_layer_that_could_not_be_made_has_kept_no_name_of_http() {
