@@ -66,7 +66,7 @@ impl<D: http_body::Body> http_body::Body for Body<D> {
                 let bytes = frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 tally.call.change(|exchanged| exchanged.add(bytes));
                 // Nothing comes after trailers, and servers know that.
-                tally.is_whole = frame.is_trailers() || inner.is_end_stream();
+                tally.is_whole |= frame.is_trailers() || inner.is_end_stream();
             }
             Some(Err(_)) => tally.call.end(Outcome::Error),
             None => tally.call.end(tally.outcome),
