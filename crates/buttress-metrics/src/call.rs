@@ -55,13 +55,11 @@ impl<R: Record> Call<R> {
         self.record.as_ref()
     }
 
-    /// Changes what will be recorded.
+    /// Changes what will be recorded, unless it was.
     #[cfg(feature = "http")]
     #[inline]
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut R)) {
-        if let Some(record) = &mut self.record {
-            change(record);
-        }
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut R) -> T) -> Option<T> {
+        self.record.as_mut().map(change)
     }
 }
 

@@ -127,10 +127,15 @@ impl Exchanged {
         Self { lane, known, sent, received: 0, trace }
     }
 
-    /// The head of the response is there.
+    /// The head of the response is there. Whether a body is to be sent (RFC 9110 §6.4.1): of others nobody asks for the
+    /// end.
     #[inline]
-    pub(crate) fn answered(&mut self, status: StatusCode) {
+    pub(crate) fn answered(&mut self, status: StatusCode) -> bool {
         self.known.answered(StatusLabel::of(status));
+        !matches!(
+            (self.known.method(), status.as_u16()),
+            (MethodLabel::HEAD, _) | (_, 100..=199 | 204 | 304) | (MethodLabel::CONNECT, 200..=299)
+        )
     }
 
     /// So much of its body has passed.
@@ -205,6 +210,11 @@ impl Known {
     }
 
     #[inline]
+    fn method(self) -> MethodLabel {
+        MethodLabel((self.0 >> Self::METHOD) as u8)
+    }
+
+    #[inline]
     fn measures_bodies(self) -> bool {
         self.0 >> Self::BODIES & 1 == 1
     }
@@ -213,6 +223,6 @@ impl Known {
     fn ended(self, outcome: Outcome) -> Ended {
         let is_https = self.0 >> Self::SCHEME & 1 == 1;
         let scheme = if is_https { Scheme::Https } else { Scheme::Http };
-        (MethodLabel((self.0 >> Self::METHOD) as u8), scheme, self.status(), outcome)
+        (self.method(), scheme, self.status(), outcome)
     }
 }

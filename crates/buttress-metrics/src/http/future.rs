@@ -24,7 +24,6 @@ pin_project! {
         pub(super) inner: F,
         pub(super) call: Call<Exchanged>,
         pub(super) judge: J,
-        pub(super) is_head: bool,
     }
 }
 
@@ -50,9 +49,7 @@ where
         Poll::Ready(match result {
             Ok(response) => {
                 let mut call = this.call.take();
-                call.change(|exchanged| exchanged.answered(response.status()));
-                // Nobody sends these, and so nobody reads them to their end.
-                let is_sent = !*this.is_head && !matches!(response.status().as_u16(), 100..=199 | 204 | 304);
+                let is_sent = call.change(|exchanged| exchanged.answered(response.status())).unwrap_or(false);
                 Ok(response.map(|body| Body::new(body, call, outcome, is_sent)))
             }
             Err(error) => {

@@ -8,6 +8,9 @@ use http::{Method, StatusCode, Uri, uri};
 pub(crate) struct MethodLabel(pub(super) u8);
 
 impl MethodLabel {
+    pub(super) const HEAD: Self = Self(2);
+    pub(super) const CONNECT: Self = Self(7);
+
     #[inline]
     pub(crate) fn of(method: &Method) -> Self {
         Self(match *method {
@@ -152,6 +155,8 @@ mod tests {
         for known in &MethodLabel::VALUES[..9] {
             assert_eq!(label(known), *known);
         }
+        assert_eq!(MethodLabel::of(&Method::HEAD), MethodLabel::HEAD);
+        assert_eq!(MethodLabel::of(&Method::CONNECT), MethodLabel::CONNECT);
         for unknown in ["get", "PROPFIND", "X", "_OTHER"] {
             assert_eq!(label(unknown), "_OTHER");
         }

@@ -19,7 +19,7 @@
 //!
 //! **A request ends with its body.** It is in flight, and its duration runs, until the response's body was sent to its
 //! end, failed, or was dropped; then it is counted, once. A client that leaves half-way is `cancelled`, whatever the status
-//! was. A body that nobody sends (of `HEAD`, 204, 304) ends with its head.
+//! was. A body that nobody sends (of `HEAD`, 204, 304, a tunnel that is opened) ends with its head.
 //!
 //! # Kind
 //!

@@ -5,7 +5,7 @@ use super::judge::Statuses;
 use crate::call::Call;
 use crate::outcome::Judge;
 use crate::request::{TraceOf, WordOf};
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,11 +45,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let route = self.route.word_of(&request);
         let trace = self.trace.trace_of(&request);
-        let is_head = request.method() == Method::HEAD;
         let mut call = Call::begin(self.shared.begin(&request, route, trace));
         let judge = self.judge.clone();
         let inner = call.guard(|| self.inner.call(request));
-        ResponseFuture { inner, call, judge, is_head }
+        ResponseFuture { inner, call, judge }
     }
 }
 

@@ -80,6 +80,12 @@ async fn a_body_that_is_not_to_be_sent_is_not_missed_if_some_of_it_was_read() {
     assert_eq!(outcome(Method::GET, 304, 1).await, "ok");
 }
 
+#[tokio::test]
+async fn a_tunnel_that_is_opened_has_no_body() {
+    assert_eq!(outcome(Method::CONNECT, 200, 0).await, "ok");
+    assert_eq!(outcome(Method::CONNECT, 502, 0).await, "cancelled", "one that is refused has");
+}
+
 #[test]
 fn a_layer_that_could_not_be_made_has_kept_no_name_of_http() {
     for (taken, body_sizes) in [("active_requests", false), ("response_body_size_bytes", true)] {
