@@ -3,7 +3,9 @@
 //!
 //! Runs in the dev profile, which optimises the crates that are counted.
 
-use crate::{Contender, Suite, breaker, cache, callgrind, limit, measure, metrics, pool, reference, stack};
+use crate::{
+    Contender, Suite, batcher, breaker, cache, callgrind, limit, measure, metrics, pool, reference, stack,
+};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -25,6 +27,7 @@ pub fn suite() -> Suite {
     contenders.extend(cache::contenders());
     contenders.extend(cache::unsampled());
     contenders.extend(pool::contenders());
+    contenders.extend(batcher::contenders());
     contenders.extend(metrics::contenders());
     contenders.extend(stack::unsampled());
     contenders.retain(Contender::is_gated);

@@ -2,9 +2,10 @@
 //! `cargo xtask compare`. What the numbers mean and how to get them is in `benches/README.md`.
 //!
 //! A [`Contender`] is a service or an operation to measure, a [`Fact`] what is no cost per call. A [`Suite`] is
-//! what is compared with each other: our own contenders are in [`breaker`], [`cache`], [`http_cache`], [`limit`],
-//! [`metrics`], [`pool`] and [`stack`], the opponents are in `benches/versus`, which is a workspace of its own.
+//! what is compared with each other: our own contenders are in [`batcher`], [`breaker`], [`cache`], [`http_cache`],
+//! [`limit`], [`metrics`], [`pool`] and [`stack`], the opponents are in `benches/versus`, which is a workspace of its own.
 
+pub mod batcher;
 pub mod breaker;
 pub mod cache;
 pub mod callgrind;

@@ -61,6 +61,17 @@ pub fn held<T>(make: impl FnOnce() -> T) -> (T, Option<u64>) {
     (make(), None)
 }
 
+/// How often all threads have asked for memory so far; `None` where nobody counts.
+#[must_use]
+pub fn process_allocations() -> Option<u64> {
+    #[cfg(feature = "allocations")]
+    {
+        Some(buttress_testkit::alloc::process().allocations)
+    }
+    #[cfg(not(feature = "allocations"))]
+    None
+}
+
 /// What two threads need per call while both run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TwoThreads {
