@@ -1,13 +1,15 @@
 mod gateway;
 
 use crate::run::{cargo, output, root, run, rust_files, target};
+use crate::running::{Running, Voice};
 use crate::{Command, Failure, Outcome, setup};
+use std::time::Duration;
 use std::{fs, path, process};
 
 pub(crate) const COMMAND: Command = Command {
     name: "compare",
     usage: "compare [crate] [--only TEXT] | compare --gate [--bless] | compare gateway
-       cargo xtask compare pool-contended|pool-outages|pool-scenarios [--only TEXT]
+       cargo xtask compare batcher-load|batcher-postgres|pool-contended|pool-outages|pool-scenarios [--only TEXT]
        cargo xtask compare hit-ratio --traces DIR [--capacity N].. [--only TEXT] [--slow]",
     about: "Measures ours against the alternatives, or against what is recorded",
     details: "
@@ -20,6 +22,9 @@ pub(crate) const COMMAND: Command = Command {
   cargo xtask compare --gate --bless         records them there
   cargo xtask compare gateway                the example beside a bare handler and nginx, and what its clients see
                                              while its upstream answers, fails and is gone; needs wrk and nginx
+  cargo xtask compare batcher-load           batchers under ten thousand callers, and under one
+  cargo xtask compare batcher-postgres       rows of a PostgreSQL server, in batches and one by one; `compare batcher`
+                                             ends with these two
   cargo xtask compare pool-contended         pools under many tasks: throughput, waits, fairness
   cargo xtask compare pool-outages           pools of connections to a redis-server that is killed, restarted and
                                              stopped; `compare pool` ends with these two
@@ -35,8 +40,9 @@ measured, and how, is in benches/README.md.",
 };
 
 const SUITES: &str = "benches/versus/src/suites";
-/// What pools do besides what a table of costs per call can say.
-const POOLS: [&str; 3] = ["pool-contended", OUTAGES, "pool-scenarios"];
+/// What batchers and pools do besides what a table of costs per call can say.
+const PARTS: [&str; 5] = ["batcher-load", POSTGRES, "pool-contended", OUTAGES, "pool-scenarios"];
+const POSTGRES: &str = "batcher-postgres";
 const OUTAGES: &str = "pool-outages";
 const GATE: &str = "benches/gate.tsv";
 
@@ -45,8 +51,8 @@ fn command(command: &Command, arguments: &[String]) -> Outcome {
     match words[..] {
         ["gateway"] => gateway::compare(),
         ["hit-ratio", ref rest @ ..] => hit_ratio(&Traces::parse(command, rest)?),
-        [part] if POOLS.contains(&part) => pools(part, ""),
-        [part, "--only", only] if POOLS.contains(&part) => pools(part, only),
+        [name] if PARTS.contains(&name) => part(name, ""),
+        [name, "--only", only] if PARTS.contains(&name) => part(name, only),
         ["--gate"] => gate("check"),
         ["--gate", "--bless"] => gate("bless"),
         [] => compare(&suites(), ""),
@@ -68,7 +74,7 @@ fn known(suite: &str) -> Outcome<String> {
     if all.iter().any(|known| known == name) {
         return Ok(name.to_owned());
     }
-    let all = [all, ["gateway", "hit-ratio"].map(str::to_owned).to_vec(), POOLS.map(str::to_owned).to_vec()];
+    let all = [all, ["gateway", "hit-ratio"].map(str::to_owned).to_vec(), PARTS.map(str::to_owned).to_vec()];
     let all = all.concat().join(", ");
     Err(Failure::new(format_args!("`{suite}` has no opponents here; these have: {all}")))
 }
@@ -77,30 +83,54 @@ fn known(suite: &str) -> Outcome<String> {
 fn compare(suites: &[String], only: &str) -> Outcome {
     for suite in suites {
         println!("{suite}");
-        let is_whole = suite == "pool" && only.is_empty();
-        if is_whole {
-            setup::require("compare", "redis-server")?;
-        }
+        let parts = if only.is_empty() { parts(suite) } else { &[] };
+        parts.iter().try_for_each(|name| require(name))?;
         let counted = output(versus(&["--features", "testkit"]).args(["--", "allocations", suite, only]))?;
         let file = target().join("versus").join("allocations.tsv");
         fs::write(&file, counted)
             .map_err(|error| Failure::new(format_args!("cannot write {}: {error}", file.display())))?;
         run(versus(&[]).args(["--", "compare", suite, only]).arg(&file))?;
-        if is_whole {
-            pools("pool-contended", only)?;
-            pools(OUTAGES, only)?;
-        }
+        parts.iter().try_for_each(|name| part(name, only))?;
     }
     Ok(())
 }
 
-fn pools(part: &str, only: &str) -> Outcome {
-    // The testkit starts the servers; its allocator and its clock would be in the way where nanoseconds count.
-    let features: &[&str] = if part == OUTAGES { &["--features", "testkit"] } else { &[] };
-    if part == OUTAGES {
-        setup::require("compare", "redis-server")?;
+/// Those that the comparison of a suite ends with.
+fn parts(suite: &str) -> &'static [&'static str] {
+    match suite {
+        "batcher" => &["batcher-load", POSTGRES],
+        "pool" => &["pool-contended", OUTAGES],
+        _ => &[],
     }
-    run(versus(features).args(["--", part, only]))
+}
+
+fn require(part: &str) -> Outcome {
+    match part {
+        POSTGRES => setup::require("compare", "PostgreSQL"),
+        OUTAGES => setup::require("compare", "redis-server"),
+        _ => Ok(()),
+    }
+}
+
+/// The testkit starts the servers; its allocator and its clock would be in the way where nanoseconds count.
+fn part(name: &str, only: &str) -> Outcome {
+    require(name)?;
+    match name {
+        POSTGRES => on_postgres(only),
+        OUTAGES => run(versus(&["--features", "testkit"]).args(["--", name, only])),
+        _ => run(versus(&[]).args(["--", name, only])),
+    }
+}
+
+/// The server is of another program than the one that asks it.
+fn on_postgres(only: &str) -> Outcome {
+    /// It may have to be built before.
+    const START: Duration = Duration::from_secs(3600);
+    let mut command = versus(&["--features", "testkit"]);
+    let server =
+        Running::start("the PostgreSQL server", command.args(["--", "batcher-server"]), &Voice::Output)?;
+    let place = server.line_with("postgres://", START)?;
+    run(versus(&[]).args(["--", POSTGRES, only, &place]))
 }
 
 /// What `hit-ratio` is asked for.

@@ -60,8 +60,8 @@ const TOOLS: [Tool; 11] = [
     },
     Tool {
         name: "PostgreSQL",
-        needed_by: &["test"],
-        what_for: "the pool's tests kill it and start it again",
+        needed_by: &["test", "compare"],
+        what_for: "the pool's tests kill it and start it again, and batches are compared on it",
         // Mostly not on the path; the tests look in the same places.
         found_by: &[
             &["sh", "-c", "command -v postgres && command -v initdb"],
@@ -322,7 +322,10 @@ mod tests {
         let test =
             ["a C compiler", "redis-server", "PostgreSQL", "Prometheus", "prometheus_client for Python"];
         assert_eq!(names("test"), test);
-        assert_eq!(names("compare"), ["a C compiler", "redis-server", "valgrind", "nginx", "wrk"]);
+        assert_eq!(
+            names("compare"),
+            ["a C compiler", "redis-server", "PostgreSQL", "valgrind", "nginx", "wrk"]
+        );
         assert_eq!(names("conformance"), ["a C compiler", "node", "npm", "nginx"]);
         assert_eq!(names("all").len(), TOOLS.len());
     }

@@ -1,9 +1,11 @@
 //! Our layers and their opponents under the workloads of `buttress-benches`, one suite per file in
 //! `suites/`, and their hit ratios on traces. Started by `cargo xtask compare`.
 
+mod batchers;
 mod hit_ratio;
 mod pools;
 mod suites {
+    pub mod batcher;
     pub mod breaker;
     pub mod cache;
     pub mod http_cache;
@@ -21,11 +23,13 @@ fn main() -> ExitCode {
     if let [first, rest @ ..] = &arguments[..] {
         match first.as_str() {
             "hit-ratio" => return hit_ratio::run(rest),
+            name if name.starts_with("batcher-") => return batchers::run(name, rest),
             name if name.starts_with("pool-") => return pools::run(name, rest),
             _ => {}
         }
     }
     command::run(&[
+        Suite { name: "batcher", contenders: suites::batcher::contenders(), facts: batchers::load::facts() },
         Suite { name: "breaker", contenders: suites::breaker::contenders(), facts: Vec::new() },
         Suite { name: "cache", contenders: suites::cache::contenders(), facts: suites::cache::facts() },
         Suite {

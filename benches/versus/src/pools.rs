@@ -35,11 +35,12 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
 }
 
 /// On a runtime of its own with so many workers, so that nothing of it is left for the next.
-fn on_runtime<T>(workers: usize, play: impl Future<Output = T>) -> T {
+pub fn on_runtime<T>(workers: usize, play: impl Future<Output = T>) -> T {
     let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     let runtime = runtime.expect("the system has room for some threads");
     let outcome = runtime.block_on(play);
-    runtime.shutdown_background();
+    // Not in the background: what is left there would be in the time of the next.
+    runtime.shutdown_timeout(Duration::from_secs(10));
     outcome
 }
 
