@@ -23,6 +23,16 @@ impl<R: Record> Call<R> {
         Self { record: Some(record), start: Instant::now() }
     }
 
+    /// Reads what is needed before a call begins. If that panics, there was a call all the same: what `record` makes, and it
+    /// has panicked.
+    #[inline]
+    pub(crate) fn prepare<T>(read: impl FnOnce() -> T, record: impl FnOnce() -> R) -> T {
+        let guard = Unbegun(Some(record));
+        let done = read();
+        mem::forget(guard);
+        done
+    }
+
     /// Makes a step that may panic; if it does, that is how the call has ended.
     #[inline]
     pub(crate) fn guard<T>(&mut self, step: impl FnOnce() -> T) -> T {
@@ -75,5 +85,16 @@ struct OnPanic<'a, R: Record>(&'a mut Call<R>);
 impl<R: Record> Drop for OnPanic<'_, R> {
     fn drop(&mut self) {
         self.0.end(Outcome::Panicked);
+    }
+}
+
+/// What it forgets borrows and owns nothing.
+struct Unbegun<R: Record, F: FnOnce() -> R>(Option<F>);
+
+impl<R: Record, F: FnOnce() -> R> Drop for Unbegun<R, F> {
+    fn drop(&mut self) {
+        if let Some(record) = self.0.take() {
+            Call::begin(record()).end(Outcome::Panicked);
+        }
     }
 }

@@ -83,7 +83,7 @@ pub(crate) struct Shared {
     name: Name,
     pub(crate) lanes: Lanes<Arc<Durations>>,
     /// Where calls are counted that have no word.
-    unnamed: Place,
+    pub(crate) unnamed: Place,
 }
 
 pub(crate) type Durations = Series<Histogram, Outcome>;

@@ -39,8 +39,10 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let lane = Arc::clone(self.shared.lanes.here());
-        let place = self.shared.place(&lane, &self.word, &request);
-        let trace = self.trace.trace_of(&request);
+        let (place, trace) = Call::prepare(
+            || (self.shared.place(&lane, &self.word, &request), self.trace.trace_of(&request)),
+            || Counted { lane: Arc::clone(&lane), place: self.shared.unnamed, trace: None },
+        );
         let mut call = Call::begin(Counted { lane, place, trace });
         let judge = self.judge.clone();
         let inner = call.guard(|| self.inner.call(request));

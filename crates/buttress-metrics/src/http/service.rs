@@ -43,8 +43,10 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let route = self.route.word_of(&request);
-        let trace = self.trace.trace_of(&request);
+        let (route, trace) = Call::prepare(
+            || (self.route.word_of(&request), self.trace.trace_of(&request)),
+            || self.shared.begin(&request, None, None),
+        );
         let mut call = Call::begin(self.shared.begin(&request, route, trace));
         let judge = self.judge.clone();
         let inner = call.guard(|| self.inner.call(request));

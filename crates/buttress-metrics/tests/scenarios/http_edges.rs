@@ -1,17 +1,18 @@
 //! Requests and bodies that end as few do.
 
 use crate::rows::{Rows, Value};
-use buttress_core::{Metric, Name};
-use buttress_metrics::Registry;
+use buttress_core::{Error, Metric, Name};
 use buttress_metrics::http::{Config, HttpMetricsLayer};
+use buttress_metrics::{MetricsLayer, Registry, TraceId};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Frame;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 const DURATION: &str = "http_server_request_duration_seconds";
 
@@ -84,6 +85,35 @@ async fn a_body_that_is_not_to_be_sent_is_not_missed_if_some_of_it_was_read() {
 async fn a_tunnel_that_is_opened_has_no_body() {
     assert_eq!(outcome(Method::CONNECT, 200, 0).await, "ok");
     assert_eq!(outcome(Method::CONNECT, 502, 0).await, "cancelled", "one that is refused has");
+}
+
+#[test]
+fn a_closure_that_panics_is_counted_as_a_call_that_has() {
+    let panicking = || -> Option<TraceId> { resume_unwind(Box::new("as scripted")) };
+    let registry = Registry::new();
+    let layer = || HttpMetricsLayer::server(Config::default(), &registry).unwrap();
+    let handler = service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let get = || Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+    let mut routed = layer()
+        .route(|_: &Request<Empty<Bytes>>| -> Option<&str> { resume_unwind(Box::new("as scripted")) })
+        .layer(handler);
+    let mut traced = layer().exemplars(move |_: &Request<Empty<Bytes>>| panicking()).layer(handler);
+    catch_unwind(AssertUnwindSafe(|| drop(routed.call(get())))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| drop(traced.call(get())))).unwrap_err();
+    let ended_now = ended(&registry, DURATION, "http_server_active_requests");
+    assert_eq!(ended_now, (vec!["panicked".to_owned(); 2], 0.0));
+
+    let layer = || MetricsLayer::new("store", buttress_metrics::Config::default(), &registry).unwrap();
+    let inner = service_fn(|(): ()| async { Ok::<_, Error<std::fmt::Error>>(()) });
+    let mut named =
+        layer().operation(|(): &()| -> Option<&str> { resume_unwind(Box::new("as scripted")) }).layer(inner);
+    let mut traced = layer().exemplars(move |(): &()| panicking()).layer(inner);
+    catch_unwind(AssertUnwindSafe(|| drop(named.call(())))).unwrap_err();
+    catch_unwind(AssertUnwindSafe(|| drop(traced.call(())))).unwrap_err();
+    let ended_now = ended(&registry, "service_request_duration_seconds", "service_requests_in_flight");
+    assert_eq!(ended_now, (vec!["panicked".to_owned(); 2], 0.0));
 }
 
 #[test]
