@@ -45,18 +45,27 @@ pub(super) fn format<'a>(accept: impl IntoIterator<Item = &'a str>) -> Format {
     if open_metrics > 0 && open_metrics >= text.unwrap_or(any) { Format::OpenMetrics } else { Format::Text }
 }
 
-/// Whether the answer may be compressed.
+/// How the answer may be coded.
 #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the service compresses"))]
-pub(super) fn takes_gzip<'a>(accept_encoding: impl IntoIterator<Item = &'a str>) -> bool {
-    let (mut gzip, mut any) = (None, 0);
+pub(super) struct Codings {
+    pub(super) gzip: bool,
+    /// As it is: unless that was refused.
+    pub(super) identity: bool,
+}
+
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only the service compresses"))]
+pub(super) fn codings<'a>(accept_encoding: impl IntoIterator<Item = &'a str>) -> Codings {
+    let (mut gzip, mut identity, mut any) = (None, None, None);
     for Wanted { name, quality, .. } in wanted(accept_encoding) {
-        match &*name {
-            "gzip" | "x-gzip" => gzip = Some(quality.max(gzip.unwrap_or(0))),
-            "*" => any = quality,
-            _ => {}
-        }
+        let known = match &*name {
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut identity,
+            "*" => &mut any,
+            _ => continue,
+        };
+        *known = Some(quality.max(known.unwrap_or(0)));
     }
-    gzip.unwrap_or(any) > 0
+    Codings { gzip: gzip.or(any).unwrap_or(0) > 0, identity: identity.or(any).unwrap_or(1) > 0 }
 }
 
 #[cfg(test)]
@@ -118,7 +127,7 @@ mod tests {
             (&["gzip;q=x"], false),
             (&["br, zstd"], false),
         ] {
-            assert_eq!(takes_gzip(accept.iter().copied()), gzip, "{accept:?}");
+            assert_eq!(codings(accept.iter().copied()).gzip, gzip, "{accept:?}");
         }
     }
 }

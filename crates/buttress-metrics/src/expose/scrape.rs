@@ -61,8 +61,9 @@ impl Scrape {
         }
         let format = Format::accepted(texts(headers, header::ACCEPT));
         let text = self.registry.encode(format);
-        let takes_gzip = negotiate::takes_gzip(texts(headers, header::ACCEPT_ENCODING));
-        let gzipped = (takes_gzip && text.len() >= COMPRESSED_FROM).then(|| gzip(text.as_bytes()));
+        let codings = negotiate::codings(texts(headers, header::ACCEPT_ENCODING));
+        let is_worth_it = text.len() >= COMPRESSED_FROM || !codings.identity;
+        let gzipped = (codings.gzip && is_worth_it).then(|| gzip(text.as_bytes()));
         let (body, is_gzip) = match gzipped {
             Some(Ok(gzipped)) => (Bytes::from(gzipped), true),
             // Writing to memory does not fail; if it did, the text would do.

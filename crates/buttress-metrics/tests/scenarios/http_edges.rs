@@ -2,6 +2,7 @@
 
 use crate::rows::{Rows, Value};
 use buttress_core::{Error, Metric, Name};
+use buttress_metrics::expose::Scrape;
 use buttress_metrics::http::{Config, HttpMetricsLayer};
 use buttress_metrics::{MetricsLayer, Registry, TraceId};
 use bytes::Bytes;
@@ -114,6 +115,21 @@ fn a_closure_that_panics_is_counted_as_a_call_that_has() {
     catch_unwind(AssertUnwindSafe(|| drop(traced.call(())))).unwrap_err();
     let ended_now = ended(&registry, "service_request_duration_seconds", "service_requests_in_flight");
     assert_eq!(ended_now, (vec!["panicked".to_owned(); 2], 0.0));
+}
+
+#[tokio::test]
+async fn whoever_refuses_plain_text_gets_gzip_however_short_it_is() {
+    for (accept, is_gzip) in [
+        ("gzip, identity;q=0", true),
+        ("gzip, *;q=0", true),
+        ("gzip, *;q=0, identity;q=0.1", false),
+        ("gzip", false),
+        ("identity;q=0", false), // there is nothing that it takes
+    ] {
+        let request = Request::get("/metrics").header("accept-encoding", accept).body(()).unwrap();
+        let response = Scrape::new(&Registry::new()).oneshot(request).await.unwrap();
+        assert_eq!(response.headers().contains_key("content-encoding"), is_gzip, "{accept}");
+    }
 }
 
 #[test]
