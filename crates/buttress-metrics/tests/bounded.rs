@@ -176,3 +176,20 @@ fn what_is_recorded_is_not_allocated_for() {
     });
     assert_eq!(counted.allocations, 0, "{counted}");
 }
+
+#[cfg(feature = "recorder")]
+#[test]
+fn ten_thousand_labels_without_a_value_take_nothing() {
+    let _alone = alone();
+    let registry = Registry::new();
+    let recorder = buttress_metrics::recorder::Recorder::new(&registry);
+    let log_in = |label: String| {
+        metrics::with_local_recorder(&recorder, || metrics::counter!("logins", label => "").increment(1));
+    };
+    log_in("first".to_owned());
+    let before = live_bytes();
+    (0..10_000).for_each(|n| log_in(format!("{n:01000}")));
+    let more = live_bytes().saturating_sub(before);
+    assert!(more <= SLACK, "10,000 labels took {more} bytes");
+    assert_eq!(Rows::of(&registry).total("logins_total", ""), 10_001);
+}

@@ -136,7 +136,7 @@ impl Recorder {
         let made = self.make(key, plan).map_err(|(name, reason)| self.registry.dropped(&name, reason));
         let (series, is_overflow): (M, bool) = made.ok()?;
         // What has no room is counted each time.
-        if !is_overflow {
+        if !is_overflow && names::is_short(key) {
             let mut known = known.write();
             if known.len() < REMEMBERED {
                 known.insert(key.clone(), series.clone());

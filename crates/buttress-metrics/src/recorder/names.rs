@@ -3,6 +3,7 @@
 use crate::drops::Dropped;
 use crate::name::{Kind, is_label, is_word};
 use crate::table::LONGEST;
+use metrics::Key;
 
 /// The most labels that one series may have.
 const MOST_LABELS: usize = 32;
@@ -35,6 +36,11 @@ pub(super) fn labels<'a>(
     sorted.sort_unstable();
     let is_repeated = sorted.windows(2).any(|pair| pair[0].0 == pair[1].0);
     if is_repeated { Err(Dropped::Label) } else { Ok(sorted) }
+}
+
+/// Whether a key takes no more than those of series do: labels without a value may be as many and as long as they like.
+pub(super) fn is_short(key: &Key) -> bool {
+    key.labels().len() <= MOST_LABELS && key.labels().all(|label| label.key().len() <= LONGEST)
 }
 
 /// Puts an underscore for what no name has, and before a digit that would begin it.
