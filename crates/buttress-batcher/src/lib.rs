@@ -35,6 +35,12 @@
 //! Key, weight and deadline functions run in `call`, before anything has changed. Isolation from panics needs
 //! `panic = "unwind"`.
 //!
+//! # Cost
+//!
+//! A lone call is two changes of task and an allocation; of 129 in a row one also waits for a turn of other tasks, to see
+//! whether there are more callers. `cargo xtask compare batcher` sets it beside other crates and a plain channel, which
+//! takes less processor time than this does where ten thousand callers ask on two threads, and does less.
+//!
 //! # Examples
 //!
 //! ```
