@@ -70,13 +70,29 @@ fn loom_a_sum_that_goes_round_is_whole_at_every_moment() {
         let sum = Arc::new(Sum::new());
         let adding = Arc::clone(&sum);
         // Past a half and past the whole: once as the first, once as the second thread.
-        let thread = thread::spawn(move || (0..3).for_each(|_| adding.add_whole(STEP)));
+        let thread = thread::spawn(move || (0..3).for_each(|_| adding.add_low(STEP)));
         let (first, second) = (sum.whole(), sum.whole());
         assert!(first <= second && second <= 3 * u128::from(STEP), "{first}, {second}");
         assert_eq!((first % u128::from(STEP), second % u128::from(STEP)), (0, 0));
-        sum.add_whole(STEP);
+        sum.add_low(STEP);
         thread.join().unwrap();
         assert_eq!(sum.whole(), 4 * u128::from(STEP));
+    });
+}
+
+#[test]
+fn loom_a_sum_of_the_largest_values_does_not_fall_while_two_threads_add_to_it() {
+    loom::model(|| {
+        let sum = Arc::new(Sum::new());
+        sum.add_whole(u64::MAX);
+        let threads = [1, 2].map(|times| {
+            let adding = Arc::clone(&sum);
+            thread::spawn(move || (0..times).for_each(|_| adding.add_whole(u64::MAX)))
+        });
+        let (first, second) = (sum.whole(), sum.whole());
+        assert!(first <= second, "{first}, {second}");
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(sum.whole(), 4 << 62);
     });
 }
 

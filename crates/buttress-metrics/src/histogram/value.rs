@@ -15,23 +15,37 @@ impl Value for f64 {}
 /// The sum of all values, in ticks.
 #[derive(Debug)]
 pub struct Sum {
+    /// Of whole ticks the lower halves, or else all of it.
     low: AtomicU64,
     /// How often `low` has passed a multiple of 2⁶³. Only for whole ticks.
-    halves: AtomicU64,
+    passed: AtomicU64,
+    /// The upper halves of whole ticks.
+    high: AtomicU64,
 }
 
 const HALF: u64 = 1 << 63;
-/// What one value adds at most: less than a half, so that none is passed twice.
+/// What one value adds at most: 146 years, or 4 EiB. It takes 2³⁴ of these to go round.
 const MOST: u64 = 1 << 62;
 
 impl Sum {
     pub(crate) fn new() -> Self {
-        Self { low: AtomicU64::new(0), halves: AtomicU64::new(0) }
+        Self { low: AtomicU64::new(0), passed: AtomicU64::new(0), high: AtomicU64::new(0) }
     }
 
     #[inline]
     pub(crate) fn add_whole(&self, ticks: u64) {
         let ticks = ticks.min(MOST);
+        let (high, low) = (ticks >> 32, ticks & u64::from(u32::MAX));
+        if high > 0 {
+            // Relaxed: as below.
+            self.high.fetch_add(high, Ordering::Relaxed);
+        }
+        self.add_low(low);
+    }
+
+    /// Adds less than 2⁶³.
+    #[inline]
+    pub(crate) fn add_low(&self, ticks: u64) {
         // Relaxed: the count of the value's cell publishes it.
         let before = self.low.fetch_add(ticks, Ordering::Relaxed);
         if (before ^ before.wrapping_add(ticks)) & HALF != 0 {
@@ -42,18 +56,18 @@ impl Sum {
     #[cold]
     fn pass(&self) {
         // Release: who sees it sees `low` past the half.
-        self.halves.fetch_add(1, Ordering::Release);
+        self.passed.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn whole(&self) -> u128 {
-        // Acquire: pairs with the release in `pass`, so that `low` is at least as far as `halves` says.
-        let halves = self.halves.load(Ordering::Acquire);
+        // Acquire: pairs with the release in `pass`, so that `low` is at least as far as `passed` says.
+        let passed = self.passed.load(Ordering::Acquire);
         // Relaxed: the cells have published what must be seen.
-        let low = self.low.load(Ordering::Relaxed);
-        // The upper bit of `low` is the last bit of the number of halves. Where it is not, `low` has just passed one
-        // and that is not counted yet. It takes 292 years of nanoseconds to pass two.
-        let halves = u128::from(halves) + u128::from((halves & 1) ^ (low >> 63));
-        (halves << 63) + u128::from(low & !HALF)
+        let (low, high) = (self.low.load(Ordering::Relaxed), self.high.load(Ordering::Relaxed));
+        // The upper bit of `low` is the last bit of how often it has passed a half. Where it is not, `low` has just passed
+        // one and that is not counted yet. No two are missing: there are 2³¹ values from one to the next.
+        let passed = u128::from(passed) + u128::from((passed & 1) ^ (low >> 63));
+        (passed << 63) + u128::from(low & !HALF) + (u128::from(high) << 32)
     }
 
     #[inline]

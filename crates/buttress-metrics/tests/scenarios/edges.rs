@@ -1,8 +1,8 @@
 //! What a registry makes of names, numbers and parts that are at the edge of what may be.
 
 use crate::parts::puppet;
-use crate::rows::Rows;
-use buttress_core::{Inspect, Metric, Name, Sink};
+use crate::rows::{Rows, Value};
+use buttress_core::{Inspect, Metric, Name, Ratio, Sink};
 use buttress_metrics::expose::Format;
 use buttress_metrics::{
     Buckets, Config, Counter, Dropped, MetricsLayer, Open, OpenFamily, RegisterError, Registry,
@@ -114,4 +114,29 @@ fn bounds_are_written_as_openmetrics_would_have_them() {
             text.lines().filter_map(|line| line.strip_prefix("sizes_bucket{le=\"")?.split('"').next());
         assert_eq!(bounds.collect::<Vec<_>>(), expected, "{text}");
     }
+}
+
+#[test]
+fn the_largest_and_the_smallest_of_each_kind_are_counted_where_they_belong() {
+    let registry = Registry::new();
+    let counts = |bounds: &[f64], values: &[f64]| {
+        let name = Name::new(&format!("values_{}", values.len())).as_str();
+        let histogram = registry.histogram(&metric(name), &Buckets::new(bounds).unwrap()).unwrap();
+        values.iter().for_each(|value| histogram.record(*value));
+        let snapshot = histogram.snapshot();
+        assert!(snapshot.sum().is_finite() && snapshot.quantile(Ratio::FULL).is_some());
+        snapshot.buckets().iter().map(|bucket| bucket.count).collect::<Vec<_>>()
+    };
+    let least = f64::from_bits(1);
+    assert_eq!(counts(&[least, 1.0, f64::MAX], &[-0.0, 0.0, least, 2.0 * least]), [3, 4, 4, 4]);
+    assert_eq!(counts(&[1e300, f64::MAX], &[1e300, f64::MAX, f64::INFINITY]), [1, 2, 3]);
+    assert_eq!(counts(&[1.0], &[f64::NAN, -least, f64::NEG_INFINITY, 1.0, f64::MAX, f64::MAX]), [1, 3]);
+
+    let took = registry.histogram(&metric("took"), &Buckets::<Duration>::default()).unwrap();
+    [Duration::ZERO, Duration::MAX, Duration::MAX].into_iter().for_each(|value| took.record(value));
+    let snapshot = took.snapshot();
+    assert_eq!((snapshot.buckets()[0].count, snapshot.count()), (1, 3));
+    assert!(
+        matches!(Rows::of(&registry).get("took", ""), Some(Value::Histogram(shown)) if *shown == snapshot)
+    );
 }
