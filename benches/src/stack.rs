@@ -39,26 +39,6 @@ pub const HTTP_REFUSED: &str = "buttress: HTTP, refused";
 /// How long a call may take.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Whether the service below can be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Below {
-    /// It answers.
-    Up,
-    /// It fails, so that breakers are open.
-    Down,
-}
-
-impl Below {
-    /// Which calls fail.
-    #[must_use]
-    pub fn fails(self) -> Fails {
-        match self {
-            Self::Up => Fails::Never,
-            Self::Down => Fails::Always,
-        }
-    }
-}
-
 /// Our stacks, and services without one that are called in the same way.
 #[must_use]
 pub fn contenders() -> Vec<Contender> {
@@ -104,12 +84,12 @@ fn stacks(
     };
     [
         // Nothing comes as far as to the batcher.
-        Contender::new(hit, move || batched(&resident(), cache::key, Below::Up)),
+        Contender::new(hit, move || batched(&resident(), cache::key, Fails::Never)),
         // A batcher's task lives where its first call was made.
-        Contender::tasks(miss, 1, move || batched(&full(), same, Below::Up), ask_all),
-        Contender::new(miss_alone, move || alone(&full(), same, Below::Up)),
-        Contender::tasks(refused, 1, move || batched(&full(), same, Below::Down), ask_all),
-        Contender::new(refused_alone, move || alone(&full(), same, Below::Down)),
+        Contender::tasks(miss, 1, move || batched(&full(), same, Fails::Never), ask_all),
+        Contender::new(miss_alone, move || alone(&full(), same, Fails::Never)),
+        Contender::tasks(refused, 1, move || batched(&full(), same, Fails::Always), ask_all),
+        Contender::new(refused_alone, move || alone(&full(), same, Fails::Always)),
     ]
 }
 
@@ -132,9 +112,8 @@ async fn ask_all(mut service: impl Service<u64>, numbers: Range<u64>) {
 fn batched(
     cache: &Numbers,
     key: fn(u64) -> u64,
-    below: Below,
+    fails: Fails,
 ) -> impl Service<u64, Response = u64, Error = E, Future: Send> + Clone + Send + use<> {
-    let fails = below.fails();
     ServiceBuilder::new()
         .layer(measured())
         .layer(CacheLayer::new(cache, move |number: &u64| Some(key(*number))))
@@ -154,9 +133,9 @@ fn batched(
 fn alone(
     cache: &Numbers,
     key: fn(u64) -> u64,
-    below: Below,
+    fails: Fails,
 ) -> impl Service<u64, Response = u64, Error = E, Future: Send> + Clone + Send + use<> {
-    let mut inner = Inner::<E>::new(below.fails());
+    let mut inner = Inner::<E>::new(fails);
     ServiceBuilder::new()
         .layer(measured())
         .layer(CacheLayer::new(cache, move |number: &u64| Some(key(*number))))
@@ -181,16 +160,16 @@ fn pool() -> Pool<Free> {
 fn http() -> [Contender; 4] {
     [
         Contender::new(http_cache::BARE, || Reader::new(Origin::new(SMALL, STORED))),
-        Contender::new(HTTP_HIT, || Reader::new(over_http(STORED, Below::Up))),
-        Contender::new(HTTP_MISS, || Reader::new(over_http(NOT_STORED, Below::Up))),
-        Contender::new(HTTP_REFUSED, || Reader::new(over_http(STORED, Below::Down))),
+        Contender::new(HTTP_HIT, || Reader::new(over_http(STORED, Fails::Never))),
+        Contender::new(HTTP_MISS, || Reader::new(over_http(NOT_STORED, Fails::Never))),
+        Contender::new(HTTP_REFUSED, || Reader::new(over_http(STORED, Fails::Always))),
     ]
     .map(Contender::ungated)
 }
 
 fn over_http(
     directives: &'static str,
-    below: Below,
+    fails: Fails,
 ) -> impl Service<Asked, Response = Response<impl Body<Data = Bytes>>, Error = BoxError, Future: Send> + Clone + Send
 {
     let metrics = HttpMetricsLayer::server(http::Config::default(), &Registry::new());
@@ -203,9 +182,9 @@ fn over_http(
         .layer(BreakerLayer::new("bench", buttress_breaker::Config::default()))
         .layer(TimeoutLayer::new("bench", LIMIT))
         .layer(PoolLayer::new(&pool()))
-        .service(service_fn(move |(_lease, asked): (Lease<Free>, Asked)| match below {
-            Below::Up => origin.call(asked),
-            Below::Down => ready(Err(Failed.into())),
+        .service(service_fn(move |(_lease, asked): (Lease<Free>, Asked)| match fails {
+            Fails::Never => origin.call(asked),
+            _ => ready(Err(Failed.into())),
         }))
 }
 
@@ -232,11 +211,11 @@ mod tests {
     #[tokio::test]
     async fn a_stack_answers_or_its_breaker_refuses() {
         let cache = || store(Policy::Drf);
-        assert_eq!(last(batched(&cache(), same, Below::Up), same).await, Ok(99));
-        assert_eq!(last(alone(&cache(), same, Below::Up), same).await, Ok(99));
+        assert_eq!(last(batched(&cache(), same, Fails::Never), same).await, Ok(99));
+        assert_eq!(last(alone(&cache(), same, Fails::Never), same).await, Ok(99));
         for refused in [
-            last(batched(&cache(), same, Below::Down), same).await,
-            last(alone(&cache(), same, Below::Down), same).await,
+            last(batched(&cache(), same, Fails::Always), same).await,
+            last(alone(&cache(), same, Fails::Always), same).await,
         ] {
             let Err(Error::Rejected(rejected)) = refused else { panic!("{refused:?}") };
             assert_eq!(rejected.layer(), "breaker");
@@ -246,8 +225,8 @@ mod tests {
     #[tokio::test]
     async fn so_does_one_over_http() {
         let ask = |number| http_cache::asked(&http_cache::page(number), None);
-        assert!(last(over_http(NOT_STORED, Below::Up), ask).await.is_ok());
-        let Err(refused) = last(over_http(STORED, Below::Down), ask).await else { panic!("it is down") };
+        assert!(last(over_http(NOT_STORED, Fails::Never), ask).await.is_ok());
+        let Err(refused) = last(over_http(STORED, Fails::Always), ask).await else { panic!("it is down") };
         assert_eq!(Rejected::find(&*refused).map(|rejected| rejected.layer()), Some("breaker"));
     }
 }

@@ -7,8 +7,8 @@ use axum_prometheus::BaseMetricLayer;
 use buttress_benches::cache::{self, CAPACITY};
 use buttress_benches::http_cache::{Asked, NOT_STORED, Origin, Reader, SMALL, STORED};
 use buttress_benches::pool::CONNECTIONS;
-use buttress_benches::stack::{self, Below, HIT, HTTP_HIT, HTTP_MISS, HTTP_REFUSED, LIMIT, MISS, REFUSED};
-use buttress_benches::{Contender, Failed, Inner, reference};
+use buttress_benches::stack::{self, HIT, HTTP_HIT, HTTP_MISS, HTTP_REFUSED, LIMIT, MISS, REFUSED};
+use buttress_benches::{Contender, Failed, Fails, Inner, reference};
 use std::future::ready;
 use std::time::Duration;
 use tower::util::MapRequest;
@@ -30,30 +30,30 @@ pub fn contenders() -> Vec<Contender> {
 
 /// No listeners, no metrics.
 fn tower_resilience() -> [Contender; 3] {
-    let row = |name, key: fn(u64) -> u64, below: Below| {
+    let row = |name, key: fn(u64) -> u64, fails: Fails| {
         Contender::new(name, move || {
             let cache = CacheLayer::<u64, u64>::builder().max_size(CAPACITY.get());
             let cache =
                 cache.key_extractor(move |number| key(*number)).build().expect("a valid configuration");
-            ServiceBuilder::new().layer(cache).service(guarded(Inner::<Failed>::new(below.fails())))
+            ServiceBuilder::new().layer(cache).service(guarded(Inner::<Failed>::new(fails)))
         })
     };
     [
-        row("tower-resilience: hit", cache::key, Below::Up).against(HIT),
-        row("tower-resilience: miss", |number| number, Below::Up).against(MISS),
-        row("tower-resilience: refused", |number| number, Below::Down).against(REFUSED),
+        row("tower-resilience: hit", cache::key, Fails::Never).against(HIT),
+        row("tower-resilience: miss", |number| number, Fails::Never).against(MISS),
+        row("tower-resilience: refused", |number| number, Fails::Always).against(REFUSED),
     ]
 }
 
 /// Spans and logs are off.
 fn over_http() -> [Contender; 3] {
-    let row = |name, directives, below: Below| {
+    let row = |name, directives, fails: Fails| {
         Contender::new(name, move || {
             let (mut origin, handle) = (Origin::new(SMALL, directives), installed());
             let pages = HttpCacheLayer::builder(InMemoryBackend::new(ENTRIES)).ttl(OPEN_FOR).build();
-            let inner = service_fn(move |asked: Asked| match below {
-                Below::Up => ready(Ok(origin.call(asked).into_inner().expect("it answers"))),
-                Below::Down => ready(Err(Failed)),
+            let inner = service_fn(move |asked: Asked| match fails {
+                Fails::Never => ready(Ok(origin.call(asked).into_inner().expect("it answers"))),
+                _ => ready(Err(Failed)),
             });
             let stack =
                 ServiceBuilder::new().layer(BaseMetricLayer::new()).layer(pages).service(guarded(inner));
@@ -64,9 +64,9 @@ fn over_http() -> [Contender; 3] {
         })
     };
     [
-        row("axum-prometheus and so on: HTTP, hit", STORED, Below::Up).against(HTTP_HIT),
-        row("axum-prometheus and so on: HTTP, miss", NOT_STORED, Below::Up).against(HTTP_MISS),
-        row("axum-prometheus and so on: HTTP, refused", STORED, Below::Down).against(HTTP_REFUSED),
+        row("axum-prometheus and so on: HTTP, hit", STORED, Fails::Never).against(HTTP_HIT),
+        row("axum-prometheus and so on: HTTP, miss", NOT_STORED, Fails::Never).against(HTTP_MISS),
+        row("axum-prometheus and so on: HTTP, refused", STORED, Fails::Always).against(HTTP_REFUSED),
     ]
 }
 
