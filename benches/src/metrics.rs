@@ -36,9 +36,9 @@ pub const SCRAPE_HISTOGRAMS: &str = "buttress: scrape, histograms";
 pub const SERIES: u64 = 1000;
 /// Column: how long the text of a scrape is.
 pub const BYTES: &str = "bytes per scrape";
-/// Column: what [`RECORDS`] durations leave on the heap when nobody has looked.
+/// Column: what 5 million durations leave on the heap when nobody has looked.
 pub const RECORDED: &str = "MiB after 5 M records";
-/// Column: what [`VALUES`] values of one label leave on the heap.
+/// Column: what 10,000 values of one label leave on the heap.
 pub const LABELS: &str = "MiB after 10,000 label values";
 
 const RECORDS: u64 = 5_000_000;
