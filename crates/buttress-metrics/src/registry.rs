@@ -203,7 +203,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`register`](Self::register). A part that was dropped is in nobody's way.
+    /// As [`register`](Self::register). A part that was dropped is in no other part's way; the names of its metrics stay
+    /// those of parts.
     pub fn register_weak(&self, part: &Arc<dyn Inspect>) -> Result<(), RegisterError> {
         self.add(&Part::weak(part))
     }
