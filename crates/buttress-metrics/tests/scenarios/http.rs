@@ -107,7 +107,7 @@ fn outcomes(registry: &Registry) -> Vec<String> {
     each.collect()
 }
 
-fn active(registry: &Registry) -> f64 {
+pub(crate) fn active(registry: &Registry) -> f64 {
     let rows = Rows::of(registry);
     let active = rows.series("http_server_active_requests").map(|row| match row.value {
         Value::Gauge(active) => active,

@@ -1,5 +1,6 @@
 //! A router, and a server on the loopback interface that clients leave when they like.
 
+use crate::http::active;
 use crate::rows::{Rows, Value};
 use axum::body::Body;
 use axum::extract::MatchedPath;
@@ -41,15 +42,6 @@ fn ended(registry: &Registry, labels: &str) -> u64 {
             other => panic!("{other:?}"),
         });
     counts.sum()
-}
-
-fn active(registry: &Registry) -> f64 {
-    let rows = Rows::of(registry);
-    let active = rows.series("http_server_active_requests").map(|row| match row.value {
-        Value::Gauge(active) => active,
-        ref other => panic!("{other:?}"),
-    });
-    active.sum()
 }
 
 #[tokio::test]
