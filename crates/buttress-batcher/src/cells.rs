@@ -17,11 +17,13 @@ pub(crate) struct Cells<T> {
 #[repr(align(64))]
 struct Cell<T>(Mutex<Hold<T>>);
 
+/// In this order, so that all of it is on the lock's cache line if the answer is small.
+#[repr(C)]
 struct Hold<T> {
-    answer: Option<T>,
-    waker: Option<Waker>,
     /// Its caller has left without the answer.
     is_deserted: bool,
+    waker: Option<Waker>,
+    answer: Option<T>,
 }
 
 /// What has become of an answer.

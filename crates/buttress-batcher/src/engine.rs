@@ -5,12 +5,14 @@ use crate::book::{Book, Control};
 use crate::cells::Cells;
 use crate::config::{AtEnd, Config};
 use crate::guard::{discard, wake_all};
-use crate::intake::{Entered, Intake, Place, Reserve};
+use crate::intake::{Entered, Intake, Place, Reserve, Wakers};
 use crate::keys::{Partition, Share};
+use crate::places::Places;
 use crate::primitive::Mutex;
 use crate::state::{Arrival, NEVER, Nanos, nanos};
-use buttress_core::{Lane, Name, Reason};
+use buttress_core::{Lane, Lanes, Name, Reason};
 use std::future::Future;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,6 +22,9 @@ use tokio::runtime::Handle;
 
 /// What a caller gets: the service's answer, or why there is none.
 pub(crate) type Answer<Res, E> = Result<Result<Res, E>, Reason>;
+
+/// So many cells a lane may keep to itself. One makes loom's histories use the same cell again.
+const SPARES: usize = if cfg!(buttress_loom) { 1 } else { 32 };
 
 /// Where callers and the driver meet.
 pub(crate) type Door<A> = Padded<Mutex<Intake<A>>>;
@@ -66,7 +71,10 @@ where
     D: Share<Req, Result<Res, E>>,
 {
     pub(crate) intake: Door<Arrived<Req, Res, E, P, D>>,
+    places: Arc<Places>,
     pub(crate) cells: Cells<Answer<Res, E>>,
+    /// Cells that are free, until there are enough to be worth the intake's lock.
+    spares: Lanes<Mutex<Vec<u32>>>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) book: Arc<Book>,
     terms: Terms<Req, P, D>,
@@ -117,9 +125,13 @@ where
         start: Start<Self>,
     ) -> Arc<Self> {
         let now = tokio::time::Instant::now().into_std();
+        let is_timed = AtomicBool::new(is_timed(&config));
+        let intake = Intake::new(config);
         Arc::new_cyclic(|me| Self {
-            is_timed: AtomicBool::new(is_timed(&config)),
-            intake: Padded(Mutex::new(Intake::new(config))),
+            is_timed,
+            places: Arc::clone(intake.places()),
+            intake: Padded(Mutex::new(intake)),
+            spares: Lanes::new(|_| Mutex::new(Vec::with_capacity(SPARES))),
             cells: Cells::new(),
             bell: Arc::new(Bell::new()),
             book,
@@ -190,6 +202,10 @@ where
 {
     #[inline]
     fn poll_ready(&self, place: &mut Place, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        if *place == Place::None && self.places.take_unguarded() {
+            *place = Place::Held;
+            return Poll::Ready(Ok(()));
+        }
         let reserved = {
             let mut intake = self.intake.lock();
             let reserved = intake.reserve(place);
@@ -239,7 +255,7 @@ where
     fn poll(&self, id: u32, is_first: bool, cx: &mut Context<'_>) -> Poll<Answer<Res, E>> {
         let poll = self.cells.poll(id, is_first, cx);
         if poll.is_ready() {
-            self.intake.lock().free(id);
+            self.free(id);
         }
         poll
     }
@@ -249,16 +265,18 @@ where
         let answer = self.cells.desert(id, || ring = self.intake.lock().leave(id));
         self.ring_if(ring);
         if let Some(answer) = answer {
-            self.intake.lock().free(id);
+            self.free(id);
             drop(answer);
         }
     }
 
     fn give_up(&self, place: &mut Place) {
-        if *place == Place::None {
-            return;
-        }
-        let wakers = self.intake.lock().give_up(place);
+        let wakers = match take(place) {
+            Place::None => return,
+            Place::Held if !self.places.add(1) => return,
+            Place::Held => Wakers { wake: self.intake.lock().hand_on(), stale: None },
+            Place::Waiting(ticket) => self.intake.lock().leave_line(ticket),
+        };
         wake_all(wakers.wake);
         discard(wakers.stale);
     }
@@ -269,17 +287,20 @@ where
     P: Partition<Req>,
     D: Share<Req, Result<Res, E>>,
 {
+    /// A caller has its answer.
+    #[inline]
+    fn free(&self, id: u32) {
+        let mut spares = self.spares.here().lock();
+        spares.push(id);
+        if spares.len() >= SPARES {
+            self.intake.lock().free(&mut spares);
+        }
+    }
+
     #[cold]
     fn wait(&self, place: &mut Place, waker: Waker) -> Poll<Result<(), Reason>> {
-        let (reserved, stale) = {
-            let mut intake = self.intake.lock();
-            // A place may have come since the last look.
-            match intake.reserve(place) {
-                Reserve::Full => (Reserve::Full, intake.wait(place, waker)),
-                reserved => (reserved, Some(waker)),
-            }
-        };
-        drop(stale);
+        let (reserved, spare) = self.intake.lock().wait(place, waker);
+        drop(spare);
         match reserved {
             Reserve::Ready => Poll::Ready(Ok(())),
             Reserve::Closed => Poll::Ready(Err(Reason::Closed)),

@@ -6,7 +6,9 @@
 
 use crate::config::{AtEnd, Config, Oversize, WhenFull};
 use crate::line::Line;
+use crate::places::Places;
 use buttress_core::Reason;
+use std::sync::Arc;
 use std::task::Waker;
 
 /// What a service holds between `poll_ready` and `call`.
@@ -110,35 +112,37 @@ impl<A> Default for Exchange<A> {
     }
 }
 
+/// What each call changes comes first, and so is on the cache line of the lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Intake<A> {
-    config: Config,
-    /// Which configuration of its layer's that is.
-    version: u64,
-    places: u32,
-    used: u32,
-    line: Line,
     arrivals: Vec<(u32, A)>,
-    leavers: Vec<u32>,
     /// Cells that are free, and the first that was never used.
     cells: Vec<u32>,
     fresh: u32,
-    orders: Orders,
     /// The driver will look.
     is_awake: bool,
     /// It need not look for the sake of a request.
     quiet: bool,
     is_driven: bool,
     phase: Phase,
+    config: Config,
+    /// Not guarded while it is open, and who finds no place waits, and nobody does.
+    places: Arc<Places>,
+    line: Line,
+    leavers: Vec<u32>,
+    orders: Orders,
+    /// Which configuration of its layer's that is.
+    version: u64,
 }
 
 impl<A> Intake<A> {
     pub(crate) fn new(config: Config) -> Self {
+        let is_guarded = config.when_full == WhenFull::Refuse;
         Self {
-            places: config.places().get(),
+            places: Arc::new(Places::new(config.places().get(), is_guarded)),
             config,
             version: 0,
-            used: 0,
             line: Line::new(),
             arrivals: Vec::new(),
             leavers: Vec::new(),
@@ -152,6 +156,11 @@ impl<A> Intake<A> {
         }
     }
 
+    /// What can be taken and given back without the lock.
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
     /// Takes a place, if one is free that nobody waits for.
     #[inline]
     pub(crate) fn reserve(&mut self, place: &mut Place) -> Reserve {
@@ -161,8 +170,7 @@ impl<A> Intake<A> {
         match *place {
             Place::Held => Reserve::Ready,
             Place::None if self.config.when_full == WhenFull::Refuse => Reserve::Ready,
-            Place::None if self.has_room() => {
-                self.used += 1;
+            Place::None if self.take_place() => {
                 *place = Place::Held;
                 Reserve::Ready
             }
@@ -175,8 +183,14 @@ impl<A> Intake<A> {
     }
 
     #[inline]
-    fn has_room(&self) -> bool {
-        self.used < self.places && self.line.is_empty()
+    fn take_place(&self) -> bool {
+        self.line.is_empty() && self.places.take()
+    }
+
+    /// Guards the places if they are to be.
+    fn guard(&self) {
+        let is_plain = self.phase == Phase::Open && self.config.when_full == WhenFull::Wait;
+        self.places.guard(!is_plain || !self.line.is_empty());
     }
 
     /// Whether it is in line already and would be woken by this waker.
@@ -184,34 +198,51 @@ impl<A> Intake<A> {
         matches!(place, Place::Waiting(ticket) if self.line.wakes(*ticket, waker))
     }
 
-    /// Gets in line, after [`reserve`](Self::reserve) has found no place, and under the same lock. Hands out the waker
-    /// it had there.
-    pub(crate) fn wait(&mut self, place: &mut Place, waker: Waker) -> Option<Waker> {
-        if let Place::Waiting(ticket) = *place {
-            return self.line.rewake(ticket, waker);
-        }
-        *place = Place::Waiting(self.line.join(waker));
-        None
+    /// Gets in line, unless there is a place after all. Hands out the waker that is not needed.
+    pub(crate) fn wait(&mut self, place: &mut Place, waker: Waker) -> (Reserve, Option<Waker>) {
+        self.places.guard(true);
+        let reserved = self.reserve(place);
+        let spare = match (reserved, &*place) {
+            (Reserve::Full, Place::Waiting(ticket)) => self.line.rewake(*ticket, waker),
+            (Reserve::Full, _) => {
+                *place = Place::Waiting(self.line.join(waker));
+                None
+            }
+            _ => Some(waker),
+        };
+        self.guard();
+        (reserved, spare)
     }
 
-    /// A service does without what it holds.
-    pub(crate) fn give_up(&mut self, place: &mut Place) -> Wakers {
-        let (has_place, stale) = match std::mem::take(place) {
-            Place::None => (false, None),
-            Place::Waiting(ticket) => self.line.leave(ticket),
-            Place::Held => (true, None),
-        };
-        self.used -= u32::from(has_place);
-        Wakers { wake: self.grant(), stale }
+    /// A service does without its ticket.
+    pub(crate) fn leave_line(&mut self, ticket: u32) -> Wakers {
+        let (has_place, stale) = self.line.leave(ticket);
+        if has_place {
+            self.places.add(1);
+        }
+        Wakers { wake: self.hand_on(), stale }
+    }
+
+    /// A place has come free, and they are guarded.
+    pub(crate) fn hand_on(&mut self) -> Option<Waker> {
+        let waker = self.grant();
+        self.guard();
+        waker
     }
 
     fn grant(&mut self) -> Option<Waker> {
-        if self.used >= self.places {
+        if self.line.is_empty() || !self.places.take() {
             return None;
         }
-        let waker = self.line.grant()?;
-        self.used += 1;
-        Some(waker)
+        self.line.grant()
+    }
+
+    /// Gives the places that have come free to those who wait.
+    fn grant_all(&mut self, wake: &mut Vec<Waker>) {
+        if !self.line.is_empty() {
+            wake.extend(std::iter::from_fn(|| self.grant()));
+            self.guard();
+        }
     }
 
     /// Takes a request in, into the place that is held or one that is free; or hands it back.
@@ -232,7 +263,7 @@ impl<A> Intake<A> {
         }
         match place {
             Place::Held => *place = Place::None,
-            Place::None if self.has_room() => self.used += 1,
+            Place::None if self.take_place() => {}
             _ => return Err((arrival, Reason::Overloaded)),
         }
         let id = self.cells.pop().unwrap_or_else(|| {
@@ -261,10 +292,9 @@ impl<A> Intake<A> {
         self.wake_driver()
     }
 
-    /// A caller has its answer.
-    #[inline]
-    pub(crate) fn free(&mut self, id: u32) {
-        self.cells.push(id);
+    /// Callers have their answers.
+    pub(crate) fn free(&mut self, ids: &mut Vec<u32>) {
+        self.cells.append(ids);
     }
 
     pub(crate) fn flush(&mut self) -> bool {
@@ -293,9 +323,10 @@ impl<A> Intake<A> {
     fn dismiss(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::with_capacity(self.line.len() as usize);
         while let Some(waker) = self.line.grant() {
-            self.used += 1;
+            self.places.add(-1);
             wakers.push(waker);
         }
+        self.guard();
         wakers
     }
 
@@ -308,29 +339,28 @@ impl<A> Intake<A> {
 
     /// Puts another configuration in force.
     pub(crate) fn reconfigure(&mut self, config: Config) -> (bool, Vec<Waker>) {
-        self.places = config.places().get();
+        self.places.add(i64::from(config.places().get()) - i64::from(self.config.places().get()));
         self.config = config.clone();
         self.orders.config = Some(config);
         let mut wakers = Vec::new();
-        while let Some(waker) = self.grant() {
-            wakers.push(waker);
-        }
+        self.grant_all(&mut wakers);
+        self.guard();
         (self.wake_driver(), wakers)
     }
 
     /// What has come or left since the driver last looked changes hands, and what it has freed comes back.
     #[inline]
     pub(crate) fn exchange(&mut self, with: &mut Exchange<A>) {
-        self.used -= std::mem::take(&mut with.places);
-        self.cells.append(&mut with.cells);
-        while let Some(waker) = self.grant() {
-            with.wake.push(waker);
+        if with.places > 0 {
+            self.places.add(i64::from(std::mem::take(&mut with.places)));
         }
+        self.cells.append(&mut with.cells);
+        self.grant_all(&mut with.wake);
         with.is_empty = self.arrivals.is_empty() && self.leavers.is_empty() && self.orders.is_empty();
         std::mem::swap(&mut self.arrivals, &mut with.arrivals);
         std::mem::swap(&mut self.leavers, &mut with.leavers);
         with.orders = std::mem::take(&mut self.orders);
-        with.is_alone = self.used <= 1 && self.line.is_empty();
+        with.is_alone = self.used() <= 1 && self.line.is_empty();
         self.quiet = with.quiet;
         self.is_awake = !with.is_empty;
     }
@@ -363,8 +393,9 @@ impl<A> Intake<A> {
         self.line.len()
     }
 
-    #[cfg(all(test, not(buttress_loom)))]
-    pub(crate) fn used(&self) -> u32 {
-        self.used
+    /// Places that are taken.
+    #[inline]
+    pub(crate) fn used(&self) -> i64 {
+        i64::from(self.config.places().get()) - self.places.free()
     }
 }

@@ -121,6 +121,7 @@ mod line;
 mod loom;
 #[cfg(all(test, not(buttress_loom)))]
 mod model;
+mod places;
 mod primitive;
 mod running;
 mod service;

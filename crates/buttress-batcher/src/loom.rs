@@ -264,6 +264,28 @@ fn loom_a_place_that_comes_free_is_not_lost_on_one_who_leaves() {
 }
 
 #[test]
+fn loom_a_place_that_is_given_back_is_not_lost_on_one_who_gets_in_line() {
+    for (name, others) in [("nobody else", 0), ("one before it", 1)] {
+        model(name, move || {
+            let model = Model::new(Ends::Now, 1);
+            let [mut holder, mut before, mut service] = [(); 3].map(|()| model.service.clone());
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let cx = &mut Context::from_waker(&waker);
+            assert!(holder.poll_ready(cx).is_ready());
+            if others > 0 {
+                assert!(before.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+            let giver = thread::spawn(move || drop((holder, before)));
+            let is_ready = service.poll_ready(cx).is_ready();
+            giver.join().unwrap();
+            assert!(is_ready || woken.0.load(Ordering::SeqCst), "nobody tells it");
+            assert!(service.poll_ready(cx).is_ready());
+        });
+    }
+}
+
+#[test]
 fn loom_what_waits_when_the_last_service_goes_is_sent() {
     model("the last service", || {
         let Model { mut service, mut driver, echo } = Model::new(Ends::Now, 4);

@@ -185,11 +185,7 @@ impl World {
                 let deadline = deadline.map_or(NEVER, |steps| self.now + steps * STEP);
                 self.call(service, partition, group, weight, deadline);
             }
-            Op::Drop(service) => {
-                let wakers = self.intake.give_up(&mut self.services[service].place);
-                wakers.wake.into_iter().for_each(std::task::Waker::wake);
-                self.naive.give_up(service);
-            }
+            Op::Drop(service) => self.give_up(service),
             Op::Desert(which) => self.desert(which),
             Op::Collect(which) => self.collect(which),
             Op::End(which) => {
@@ -230,12 +226,18 @@ impl World {
     fn poll(&mut self, service: usize) {
         let expected = self.naive.reserve(service);
         let Service { place, waker, seen } = &mut self.services[service];
-        let reserved = self.intake.reserve(place);
+        // As the engine does it.
+        let reserved = if *place == Place::None && self.intake.places().take_unguarded() {
+            *place = Place::Held;
+            Reserve::Ready
+        } else {
+            self.intake.reserve(place)
+        };
         assert_eq!(reserved, expected);
         if reserved == Reserve::Full {
             *seen = waker.wakes();
             if !self.intake.wakes(place, waker.waker()) {
-                assert!(self.intake.wait(place, waker.waker().clone()).is_none());
+                assert!(matches!(self.intake.wait(place, waker.waker().clone()), (Reserve::Full, None)));
             }
         }
     }
@@ -265,11 +267,20 @@ impl World {
             }
             Err((_, reason)) => {
                 assert_eq!(Err(reason), expected);
-                let wakers = self.intake.give_up(&mut self.services[service].place);
-                wakers.wake.into_iter().for_each(std::task::Waker::wake);
-                self.naive.give_up(service);
+                self.give_up(service);
             }
         }
+    }
+
+    /// As the engine does it.
+    fn give_up(&mut self, service: usize) {
+        let wake = match std::mem::take(&mut self.services[service].place) {
+            Place::Held if self.intake.places().add(1) => self.intake.hand_on(),
+            Place::None | Place::Held => None,
+            Place::Waiting(ticket) => self.intake.leave_line(ticket).wake,
+        };
+        wake.into_iter().for_each(std::task::Waker::wake);
+        self.naive.give_up(service);
     }
 
     fn pick(&self, which: u8) -> Option<(u64, u32)> {
@@ -283,7 +294,7 @@ impl World {
         let cell = self.cells.get_mut(&id).expect("it is the caller's");
         if cell.reply.is_some() {
             self.cells.remove(&id);
-            self.intake.free(id);
+            self.intake.free(&mut vec![id]);
             return;
         }
         cell.is_deserted = true;
@@ -296,7 +307,7 @@ impl World {
         if self.cells[&id].reply.is_some() {
             self.callers.remove(&caller);
             self.cells.remove(&id);
-            self.intake.free(id);
+            self.intake.free(&mut vec![id]);
         }
     }
 
@@ -436,7 +447,7 @@ impl World {
     /// What holds at any time.
     fn audit(&self) {
         if !self.is_dead {
-            assert_eq!(self.intake.used(), self.naive.places_taken());
+            assert_eq!(self.intake.used(), self.naive.places_taken().into());
         }
         assert_eq!(self.intake.waiting(), self.naive.waiting());
         for (number, service) in self.services.iter().enumerate() {
