@@ -22,7 +22,7 @@ pub struct Config {
     /// spread over enough requests that more would gain little.
     pub max_size: NonZeroU32,
     /// The most that the requests of a batch weigh together, in whatever unit
-    /// [`weigh`](crate::BatchLayer::weigh) counts. Default no limit but `u64::MAX`.
+    /// [`weigh`](crate::BatchLayer::weigh) counts. Default no limit.
     pub max_weight: Option<NonZeroU64>,
     /// What becomes of a request that weighs more than that by itself. Default [`Oversize::Alone`].
     pub oversize: Oversize,
@@ -31,10 +31,10 @@ pub struct Config {
     pub in_flight: NonZeroU32,
     /// How many batches run at a time in all partitions together. Default no limit but the one above.
     pub total_in_flight: Option<NonZeroU32>,
-    /// How long a request may wait for others while a batch could go. A batch goes sooner if it is full, if the
-    /// deadline of a request in it would pass, or if it is told to. Default zero: then it goes at once, and requests
-    /// gather only while as many batches run as may. `Duration::MAX` waits for one of the other reasons, and for ever if
-    /// none can come: a queue that is smaller than a batch never fills one. Any but zero needs a runtime with timers.
+    /// How long a request may wait for others while a batch could go. A batch goes sooner if it is full, if
+    /// nobody else can come because requests take all the places, if the deadline of a request in it would pass, or if it
+    /// is told to. Default zero: then it goes at once, and requests gather only while as many batches run as may.
+    /// `Duration::MAX` waits for one of the other reasons. Any but zero needs a runtime with timers.
     #[cfg_attr(feature = "serde", serde(with = "buttress_core::__times::never"))]
     pub linger: Duration,
     /// How many requests may be waiting or running at a time, and be about to come; see

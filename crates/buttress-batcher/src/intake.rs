@@ -5,7 +5,7 @@
 //! where the answer goes, until its caller has taken that.
 
 use crate::config::{AtEnd, Config, Oversize, WhenFull};
-use crate::line::Line;
+use crate::line::{Line, Worth};
 use crate::places::Places;
 use buttress_core::Reason;
 use std::sync::Arc;
@@ -167,14 +167,17 @@ impl<A> Intake<A> {
         if self.phase != Phase::Open {
             return Reserve::Closed;
         }
+        if let Place::Waiting(ticket) = *place {
+            match self.line.take(ticket) {
+                Worth::Nothing => return Reserve::Full,
+                Worth::Place => *place = Place::Held,
+                Worth::Void => *place = Place::None,
+            }
+        }
         match *place {
             Place::Held => Reserve::Ready,
-            Place::None if self.config.when_full == WhenFull::Refuse => Reserve::Ready,
-            Place::None if self.take_place() => {
-                *place = Place::Held;
-                Reserve::Ready
-            }
-            Place::Waiting(ticket) if self.line.take(ticket) => {
+            _ if self.config.when_full == WhenFull::Refuse => Reserve::Ready,
+            _ if self.take_place() => {
                 *place = Place::Held;
                 Reserve::Ready
             }
@@ -319,13 +322,10 @@ impl<A> Intake<A> {
         (self.wake_driver(), self.dismiss())
     }
 
-    /// Wakes all who wait for a place; their next look says that it is closed.
+    /// Wakes all who wait for a place, since there is no line any more; their next look says what there is instead.
     fn dismiss(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::with_capacity(self.line.len() as usize);
-        while let Some(waker) = self.line.grant() {
-            self.places.add(-1);
-            wakers.push(waker);
-        }
+        wakers.extend(std::iter::from_fn(|| self.line.dismiss()));
         self.guard();
         wakers
     }
@@ -344,6 +344,9 @@ impl<A> Intake<A> {
         self.orders.config = Some(config);
         let mut wakers = Vec::new();
         self.grant_all(&mut wakers);
+        if self.config.when_full == WhenFull::Refuse {
+            wakers.append(&mut self.dismiss());
+        }
         self.guard();
         (self.wake_driver(), wakers)
     }

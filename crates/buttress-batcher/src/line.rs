@@ -9,6 +9,18 @@ enum Wait {
     Waiting(Waker),
     /// It has a place, and does not know yet.
     Granted,
+    /// There is no line for it any more, and it does not know yet.
+    Dismissed,
+}
+
+/// What a ticket is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// Not yet anything.
+    Nothing,
+    Place,
+    /// Nothing, and never will be.
+    Void,
 }
 
 #[derive(Debug)]
@@ -75,14 +87,17 @@ impl Line {
         }
     }
 
-    /// Whether it has a place now; then the ticket is spent.
-    pub(crate) fn take(&mut self, ticket: u32) -> bool {
-        let is_granted = matches!(self.entries[ticket as usize].wait, Wait::Granted);
-        if is_granted {
-            self.entries[ticket as usize].wait = Wait::Free;
-            self.free.push(ticket);
-        }
-        is_granted
+    /// What a ticket is good for now; unless that is nothing yet, it is spent.
+    pub(crate) fn take(&mut self, ticket: u32) -> Worth {
+        let entry = &mut self.entries[ticket as usize];
+        let worth = match entry.wait {
+            Wait::Granted => Worth::Place,
+            Wait::Dismissed => Worth::Void,
+            Wait::Waiting(_) | Wait::Free => return Worth::Nothing,
+        };
+        entry.wait = Wait::Free;
+        self.free.push(ticket);
+        worth
     }
 
     /// Gives the ticket back: says whether it had a place, and hands out its waker if it did not.
@@ -93,6 +108,7 @@ impl Line {
                 (false, Some(waker))
             }
             Wait::Granted => (true, None),
+            Wait::Dismissed => (false, None),
             Wait::Free => return (false, None),
         };
         self.free.push(ticket);
@@ -101,8 +117,17 @@ impl Line {
 
     /// Gives a place to the first in line, who is to be woken.
     pub(crate) fn grant(&mut self) -> Option<Waker> {
+        self.call_up(Wait::Granted)
+    }
+
+    /// Sends the first in line away, who is to be woken.
+    pub(crate) fn dismiss(&mut self) -> Option<Waker> {
+        self.call_up(Wait::Dismissed)
+    }
+
+    fn call_up(&mut self, as_what: Wait) -> Option<Waker> {
         let ticket = self.waiting.pop_front(&mut self.entries)?;
-        match std::mem::replace(&mut self.entries[ticket as usize].wait, Wait::Granted) {
+        match std::mem::replace(&mut self.entries[ticket as usize].wait, as_what) {
             Wait::Waiting(waker) => Some(waker),
             _ => None,
         }

@@ -49,6 +49,8 @@ pub(super) struct Naive {
     /// Services that wait for a place, and those that have one.
     line: Vec<usize>,
     holders: Vec<usize>,
+    /// Those that have waited in a line that is gone, and have not looked since.
+    dismissed: Vec<usize>,
     queue: Vec<Group>,
     running: BTreeMap<u64, Running>,
     ended: Vec<u64>,
@@ -74,6 +76,7 @@ impl Naive {
             is_partitioned,
             line: vec![],
             holders: vec![],
+            dismissed: vec![],
             queue: vec![],
             running: BTreeMap::new(),
             ended: vec![],
@@ -149,6 +152,7 @@ impl Naive {
         if self.line.contains(&service) {
             return Reserve::Full;
         }
+        self.dismissed.retain(|&other| other != service);
         if self.config.when_full == WhenFull::Refuse {
             return Reserve::Ready;
         }
@@ -163,6 +167,7 @@ impl Naive {
 
     pub(super) fn give_up(&mut self, service: usize) {
         self.line.retain(|&other| other != service);
+        self.dismissed.retain(|&other| other != service);
         if self.holders.contains(&service) {
             self.holders.retain(|&other| other != service);
             self.places_taken -= 1;
@@ -186,7 +191,7 @@ impl Naive {
         }
         if holds {
             self.holders.retain(|&other| other != service);
-        } else if !self.line.contains(&service) && !self.holders.contains(&service) && self.room() {
+        } else if !self.expects_a_place(service) && self.room() {
             self.places_taken += 1;
         } else {
             return Err(Reason::Overloaded);
@@ -208,6 +213,10 @@ impl Naive {
             }),
         }
         Ok(())
+    }
+
+    fn expects_a_place(&self, service: usize) -> bool {
+        [&self.line, &self.holders, &self.dismissed].iter().any(|services| services.contains(&service))
     }
 
     pub(super) fn leave(&mut self, caller: u64) {
@@ -232,15 +241,16 @@ impl Naive {
         }
         self.is_closed = true;
         // They are woken, and learn that it is closed.
-        for service in std::mem::take(&mut self.line) {
-            self.holders.push(service);
-            self.places_taken += 1;
-        }
+        self.dismissed.append(&mut self.line);
     }
 
     pub(super) fn reconfigure(&mut self, config: Config) {
         self.config = config;
         self.hand_over_places();
+        if self.config.when_full == WhenFull::Refuse {
+            // Nobody waits any more.
+            self.dismissed.append(&mut self.line);
+        }
     }
 
     /// All that the driver does at a look, but for sending.
@@ -294,10 +304,7 @@ impl Naive {
         self.ended.clear();
         self.is_closed = true;
         // Nobody is let in for what is freed now.
-        for service in std::mem::take(&mut self.line) {
-            self.holders.push(service);
-            self.places_taken += 1;
-        }
+        self.dismissed.append(&mut self.line);
         let running: Vec<_> = self.running.keys().copied().collect();
         for run in running {
             for group in self.running.remove(&run).expect("it ran").groups {
@@ -339,7 +346,14 @@ impl Naive {
     }
 
     fn max_weight(&self) -> u128 {
-        self.rules.max_weight.map_or(u64::MAX, std::num::NonZero::get).into()
+        self.rules.max_weight.map_or(u128::MAX, |most| most.get().into())
+    }
+
+    /// Requests that wait or run take all the places there are.
+    fn is_packed(&self) -> bool {
+        let running = self.running.values().flat_map(|run| &run.groups);
+        let running: usize = running.map(|group| group.members.len()).sum();
+        self.queued() + running as u32 >= self.rules.places().get()
     }
 
     /// Why a batch of this partition may go now, if one may.
@@ -368,6 +382,8 @@ impl Naive {
             Some(Flush::Idle)
         } else if groups.iter().any(is_urgent) {
             Some(Flush::Deadline)
+        } else if self.is_packed() {
+            Some(Flush::Size)
         } else if first.since.saturating_add(linger) <= self.now {
             Some(Flush::Linger)
         } else {
@@ -383,6 +399,7 @@ impl Naive {
     /// Sends the batch of this partition that may go now, and says what it is and under which number it runs.
     pub(super) fn send(&mut self, partition: u8) -> (Batch, u64) {
         let mut why = self.why(partition).expect("it may go");
+        let fills_a_batch = self.of(partition).len() as u32 >= self.rules.max_size.get();
         let waited = self.now - self.of(partition)[0].since;
         let (mut groups, mut weight) = (vec![], 0);
         for group in self.of(partition) {
@@ -396,7 +413,7 @@ impl Naive {
             groups.push(group.clone());
             weight = more;
         }
-        if why == Flush::Size && groups.len() as u32 != self.rules.max_size.get() {
+        if fills_a_batch && groups.len() as u32 != self.rules.max_size.get() {
             why = Flush::Weight;
         }
         let callers: Vec<_> = groups.iter().map(|group| group.members[0].caller).collect();

@@ -70,7 +70,7 @@ impl std::ops::AddAssign for Tally {
 pub enum Flush {
     /// It could go, and nothing said that it was to wait.
     Idle,
-    /// It was as large as it may be.
+    /// It was as large as it may be, or nobody else could come: all places were taken by requests.
     Size,
     /// The next request would have made it too heavy.
     Weight,

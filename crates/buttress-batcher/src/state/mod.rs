@@ -61,6 +61,8 @@ pub(crate) struct State<Req, K, D> {
     lingers: Timers,
     /// Requests that wait, with those that follow.
     queued: u32,
+    /// Those, and requests that run.
+    live: u32,
     /// How many requests have come, which numbers them; those before `flushed` wait for nobody.
     came: u64,
     flushed: u64,
@@ -83,6 +85,7 @@ impl<Req, K, D> State<Req, K, D> {
             deadlines: Timers::default(),
             lingers: Timers::default(),
             queued: 0,
+            live: 0,
             came: 0,
             flushed: 0,
             is_draining: false,
@@ -212,6 +215,11 @@ impl<Req, K, D> State<Req, K, D> {
             }
         }
         unsettled.into_iter().for_each(|p| self.settle(p, out));
+        if self.is_packed() {
+            while let Some((_, p)) = self.lingers.first() {
+                self.settle(p, out);
+            }
+        }
     }
 
     /// The partition of a request, if there is one already, and the request that it may follow.
@@ -249,6 +257,7 @@ impl<Req, K, D> State<Req, K, D> {
         };
         self.came += 1;
         self.queued += 1;
+        self.live += 1;
         self.slots.put(id, slots::Item { request, group, part: p, weight, deadline, at, number: self.came });
         match leader {
             Some(leader) => self.slots.follow(id, leader),
@@ -301,6 +310,7 @@ impl<Req, K, D> State<Req, K, D> {
     }
 
     fn free(&mut self, id: u32, out: &mut Out<Req, K, D>) {
+        self.live -= 1;
         let (request, group) = self.slots.free(id);
         out.requests.extend(request);
         out.groups.extend(group.map(|group| group.key));

@@ -11,12 +11,7 @@ impl<Req, K, D> State<Req, K, D> {
     pub(super) fn settle(&mut self, p: u32, out: &mut Out<Req, K, D>) {
         let may_go = self.has_slot(p);
         if may_go && self.waits_until(p) > self.now {
-            let until = self.waits_until(p);
-            if until == NEVER {
-                self.lingers.remove(p);
-            } else {
-                self.lingers.set(p, until);
-            }
+            self.lingers.set(p, self.waits_until(p));
             return;
         }
         self.lingers.remove(p);
@@ -48,7 +43,7 @@ impl<Req, K, D> State<Req, K, D> {
         let part = self.parts.at(p);
         let Some(first) = part.queue.first() else { return NEVER };
         let is_told = self.is_draining || self.slots.at(first).number <= self.flushed;
-        if self.rules.linger == 0 || is_told || part.urgent > 0 || self.is_full(p) {
+        if self.rules.linger == 0 || is_told || part.urgent > 0 || self.is_full(p) || self.is_packed() {
             return 0;
         }
         self.slots.at(first).at.saturating_add(self.rules.linger)
@@ -58,7 +53,13 @@ impl<Req, K, D> State<Req, K, D> {
     #[inline]
     fn is_full(&self, p: u32) -> bool {
         let part = self.parts.at(p);
-        part.queue.len() >= self.rules.max_size || part.weight >= u128::from(self.rules.max_weight)
+        part.queue.len() >= self.rules.max_size || part.weight >= self.rules.max_weight
+    }
+
+    /// Nobody else can come before somebody is answered or leaves.
+    #[inline]
+    pub(super) fn is_packed(&self) -> bool {
+        self.live >= self.rules.places
     }
 
     /// Whether a batch can go now, and if so whether it is full.
@@ -90,7 +91,7 @@ impl<Req, K, D> State<Req, K, D> {
         let (mut weight, mut cut) = (0, false);
         while let Some(id) = self.parts.at(p).queue.first() {
             let more = weight + u128::from(self.slots.at(id).weight);
-            cut = !requests.is_empty() && more > u128::from(self.rules.max_weight);
+            cut = !requests.is_empty() && more > self.rules.max_weight;
             if cut || requests.len() as u32 == self.rules.max_size {
                 break;
             }
@@ -99,7 +100,7 @@ impl<Req, K, D> State<Req, K, D> {
         }
         let why = if requests.len() as u32 == self.rules.max_size {
             Flush::Size
-        } else if cut || weight >= u128::from(self.rules.max_weight) {
+        } else if cut || weight >= self.rules.max_weight {
             Flush::Weight
         } else {
             why
@@ -124,6 +125,8 @@ impl<Req, K, D> State<Req, K, D> {
             Flush::Idle
         } else if self.parts.at(p).urgent > 0 {
             Flush::Deadline
+        } else if self.is_packed() {
+            Flush::Size
         } else {
             Flush::Linger
         }

@@ -169,6 +169,25 @@ async fn a_full_batch_does_not_linger() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_lingers_for_others_who_cannot_come() {
+    let backend = Backend::new(Plan::Hold);
+    let config = Config::default().linger(Duration::MAX).queue(Some(most(3)));
+    let layer = BatchLayer::new("numbers", config).partition_by(|number: &u64| number / 10);
+    let service: Numbers = layer.layer(backend.clone());
+    let mut waiting = calls(&service, [1, 10]).await;
+    let mut third = service.clone();
+    third.ready().await.unwrap();
+    settle().await;
+    assert_eq!(backend.batches().len(), 0, "the third has a place, and may come");
+    waiting.push(tokio::spawn(third.call(2)));
+    settle().await;
+    backend.release(2);
+    assert_eq!(answers(waiting).await, tens([1, 10, 2]));
+    assert_eq!(backend.batches(), [[1, 2].as_slice(), &[10]]);
+    assert_eq!(layer.handle().stats().flushed(Flush::Size), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_lingered_goes_as_soon_as_a_slot_is_free() {
     let start = Instant::now();
     let backend = Backend::new(Plan::After(20 * MS));

@@ -70,6 +70,23 @@ async fn a_place_that_was_given_to_one_who_left_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_place_is_refused_once_nobody_is_to_wait() {
+    let backend = Backend::new(Plan::Hold);
+    let layer = BatchLayer::new("numbers", one_by_one().queue(Some(most(1))));
+    let service: Numbers = layer.layer(backend.clone());
+    let running = calls(&service, [1]).await;
+    let line = calls(&service, [2, 3]).await;
+    layer.handle().reconfigure(layer.handle().config().when_full(WhenFull::Refuse));
+    for refused in line {
+        assert_eq!(reason(&refused.await.unwrap()), Some(Reason::Overloaded));
+    }
+    layer.handle().reconfigure(layer.handle().config().when_full(WhenFull::Wait));
+    let next = calls(&service, [4]).await;
+    backend.release(10);
+    assert_eq!((answers(running).await, answers(next).await), (tens([1]), tens([4])));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_waiter_that_leaves_the_middle_of_the_line_is_passed_over() {
     let backend = Backend::new(Plan::Hold);
     let service = numbers(one_by_one().queue(Some(most(1))), &backend);

@@ -128,9 +128,12 @@ async fn another_configuration_is_in_force_at_once() {
     let backend = Backend::new(Plan::Hold);
     let layer = BatchLayer::new("numbers", one_by_one().linger(Duration::MAX).queue(Some(most(3))));
     let (handle, service) = (layer.handle(), layer.layer(backend.clone()));
+    // Who has a place may come yet, so that the linger goes on.
+    let mut holder = service.clone();
+    holder.ready().await.unwrap();
     let waiting = calls(&service, 0..5).await;
-    assert_eq!((backend.batches().len(), handle.stats().waiting), (0, 2));
-    handle.reconfigure(handle.config().max_size(most(2)).in_flight(most(2)).queue(Some(most(5))));
+    assert_eq!((backend.batches().len(), handle.stats().waiting), (0, 3));
+    handle.reconfigure(handle.config().max_size(most(2)).in_flight(most(2)).queue(Some(most(6))));
     settle().await;
     assert_eq!(
         backend.batches(),
