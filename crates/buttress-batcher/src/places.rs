@@ -48,12 +48,10 @@ impl Places {
         self.0.fetch_add(more * ONE, Ordering::Relaxed) & GUARD != 0
     }
 
-    /// Under the lock.
+    /// Under the lock, so that nobody else changes it.
     pub(crate) fn guard(&self, is_guarded: bool) {
-        if is_guarded {
-            self.0.fetch_or(GUARD, Ordering::Relaxed);
-        } else {
-            self.0.fetch_and(!GUARD, Ordering::Relaxed);
+        if (self.0.load(Ordering::Relaxed) & GUARD != 0) != is_guarded {
+            self.0.fetch_xor(GUARD, Ordering::Relaxed);
         }
     }
 
