@@ -33,7 +33,7 @@ fn the_metrics_layer_keeps_the_laws_when_its_cap_is_used_up() {
 mod http {
     use super::*;
     use ::http::{Request, Response};
-    use buttress_metrics::http::{Config, HttpMetricsLayer};
+    use buttress_metrics::http::{Config, HttpMetricsLayer, RequestBody};
     use http_body_util::Full;
 
     type Body = Full<&'static [u8]>;
@@ -42,7 +42,7 @@ mod http {
         Request::get(format!("http://localhost/{n}")).body(Body::from(&b"question"[..])).unwrap()
     }
 
-    fn respond(_: Request<Body>) -> Response<Body> {
+    fn respond<B>(_: Request<B>) -> Response<Body> {
         Response::new(Body::from(&b"answer"[..]))
     }
 
@@ -69,6 +69,17 @@ mod http {
             HttpMetricsLayer::client(Config::default().body_sizes(true), &Registry::new()).unwrap(),
             request: request,
             respond: respond,
+        );
+    }
+
+    #[test]
+    fn a_layer_that_counts_bodies_keeps_the_laws() {
+        laws::in_place!(
+            HttpMetricsLayer::server(Config::default().body_sizes(true), &Registry::new())
+                .unwrap()
+                .count_request_bodies(),
+            request: request,
+            respond: respond::<RequestBody<Body>>,
         );
     }
 }

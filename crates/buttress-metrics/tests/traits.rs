@@ -61,12 +61,17 @@ fn everything_can_be_printed() {
 mod http {
     use super::*;
     use buttress_metrics::expose::{self, Scrape};
-    use buttress_metrics::http::{self, HttpMeasured, HttpMetricsLayer, Statuses};
+    use buttress_metrics::http::{self, Counted, HttpMeasured, HttpMetricsLayer, RequestBody, Statuses};
 
     assert_impl_all!(HttpMetricsLayer: Send, Sync, Unpin, Clone);
     assert_impl_all!(HttpMeasured<()>: Send, Sync, Unpin, Clone);
     assert_impl_all!(http::future::ResponseFuture<Ready<()>, Statuses>: Send, Sync, Unpin);
     assert_impl_all!(http::Body<Vec<u8>>: Send, Sync, Unpin);
+    assert_impl_all!(HttpMetricsLayer<(), Statuses, (), Counted>: Send, Sync, Unpin, Clone);
+    assert_impl_all!(http::future::ResponseFuture<Ready<()>, Statuses, Counted>: Send, Sync, Unpin);
+    assert_impl_all!(http::Body<Vec<u8>, Counted>: Send, Sync, Unpin);
+    assert_impl_all!(RequestBody<Vec<u8>>: Send, Sync, Unpin);
+    assert_not_impl_any!(RequestBody<Rc<()>>: Send);
     assert_impl_all!(http::Config: Send, Sync, Unpin, UnwindSafe, RefUnwindSafe, Clone);
     assert_impl_all!(Scrape: Send, Sync, Unpin, Clone);
     assert_impl_all!(expose::Body: Send, Sync, Unpin);
@@ -78,5 +83,7 @@ mod http {
         assert!(future <= 80, "{future}");
         let body = size_of::<http::Body<[u64; 16]>>() - 128;
         assert!(body <= 80, "{body}");
+        let counted = size_of::<http::Body<[u64; 16], Counted>>() - 128;
+        assert!(counted <= 96, "{counted}");
     }
 }

@@ -15,7 +15,7 @@ use buttress::batcher::BatchLayer;
 use buttress::breaker::{BreakerLayer, Breakers, Config, KeyedBreakerLayer};
 use buttress::cache::{Cache, CacheLayer, Fate, Served};
 use buttress::limit::TimeoutLayer;
-use buttress::metrics::http::HttpMetricsLayer;
+use buttress::metrics::http::{HttpMetricsLayer, RequestBody};
 use buttress::metrics::{self, MetricsLayer, Registry};
 use buttress::pool::{Lease, Manager, Pool, PoolLayer};
 use buttress_testkit::laws::{self, Table};
@@ -122,6 +122,16 @@ fn layers() -> Table {
                 respond: respond,
             ),
         )
+        .row(
+            "HttpMeasured, counting bodies",
+            laws::report_in_place!(
+                HttpMetricsLayer::server(metrics::http::Config::default().body_sizes(true), &Registry::new())
+                    .expect("the names are free")
+                    .count_request_bodies(),
+                request: request,
+                respond: respond::<RequestBody<Full<Bytes>>>,
+            ),
+        )
         .row("sound, in place", laws::report_in_place!(InPlaceLayer::sound()))
         .row("sound, deferring", laws::report_deferring!(DeferringLayer::sound()))
 }
@@ -149,7 +159,7 @@ fn request(n: u64) -> Request<Full<Bytes>> {
     Request::get(format!("http://localhost/{n}")).body(Full::from("question")).expect("it makes sense")
 }
 
-fn respond(_: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+fn respond<B>(_: Request<B>) -> Response<Full<Bytes>> {
     Response::new(Full::from("answer"))
 }
 

@@ -1,4 +1,5 @@
 use super::exchange::{Exchanged, exact};
+use super::request_body::{BodySize, Declared};
 use crate::call::Call;
 use crate::outcome::Outcome;
 use bytes::Buf;
@@ -14,17 +15,20 @@ pin_project! {
     /// # Cancel safety
     ///
     /// Dropped before its end, it counts the request as cancelled; unless nothing of it is to be sent, as for `HEAD`.
-    pub struct Body<D> {
+    pub struct Body<D, N = Declared>
+    where
+        N: BodySize,
+    {
         // First: it is dropped before the request is counted.
         #[pin]
         inner: D,
-        tally: Tally,
+        tally: Tally<N>,
     }
 }
 
 /// How far a body has come.
-struct Tally {
-    call: Call<Exchanged>,
+struct Tally<N: BodySize> {
+    call: Call<Exchanged<N>>,
     /// As what the request counts if all of it arrives.
     outcome: Outcome,
     /// How large it will be, or unknown.
@@ -33,15 +37,15 @@ struct Tally {
     is_whole: bool,
 }
 
-impl<D: http_body::Body> Body<D> {
-    pub(super) fn new(inner: D, call: Call<Exchanged>, outcome: Outcome, is_sent: bool) -> Self {
+impl<D: http_body::Body, N: BodySize> Body<D, N> {
+    pub(super) fn new(inner: D, call: Call<Exchanged<N>>, outcome: Outcome, is_sent: bool) -> Self {
         let expected = exact(&inner);
         let is_whole = !is_sent || inner.is_end_stream();
         Self { inner, tally: Tally { call, outcome, expected, is_whole } }
     }
 }
 
-impl Drop for Tally {
+impl<N: BodySize> Drop for Tally<N> {
     fn drop(&mut self) {
         let Self { call, outcome, expected, is_whole } = self;
         // A server that has sent as much as it has promised does not ask for more.
@@ -50,7 +54,7 @@ impl Drop for Tally {
     }
 }
 
-impl<D: http_body::Body> http_body::Body for Body<D> {
+impl<D: http_body::Body, N: BodySize> http_body::Body for Body<D, N> {
     type Data = D::Data;
     type Error = D::Error;
 
@@ -83,7 +87,7 @@ impl<D: http_body::Body> http_body::Body for Body<D> {
     }
 }
 
-impl<D: fmt::Debug> fmt::Debug for Body<D> {
+impl<D: fmt::Debug, N: BodySize> fmt::Debug for Body<D, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("inner", &self.inner).finish_non_exhaustive()
     }

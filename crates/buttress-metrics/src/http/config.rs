@@ -20,7 +20,7 @@ pub struct Config {
     /// Whether bodies are measured too. Default no, as in the conventions: it takes two more histograms for each series.
     ///
     /// A response's body counts as much as was sent, when it ends; a request's as much as its head says, or nothing if
-    /// that does not say it.
+    /// that does not say it and nobody [counts](super::HttpMetricsLayer::count_request_bodies).
     pub body_sizes: bool,
     /// The bounds of body sizes. Default: 256 B to 64 MiB, each four times the one before.
     pub size_buckets: Buckets<u64>,

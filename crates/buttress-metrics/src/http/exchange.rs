@@ -2,6 +2,7 @@
 
 use super::families::Role;
 use super::label::{MethodLabel, Scheme, StatusLabel};
+use super::request_body::{BodySize, sealed::Size};
 use crate::call::Record;
 use crate::collect::{Collector, Description};
 use crate::drops::Drops;
@@ -103,11 +104,11 @@ impl Source for View {
 }
 
 /// What is recorded of a request and its response.
-pub(crate) struct Exchanged {
+pub(crate) struct Exchanged<N: BodySize> {
     lane: Arc<Lane<Arc<Exchanges>>>,
     known: Known,
-    /// How large the request's body is, or [`UNKNOWN`].
-    sent: u64,
+    /// How large the request's body is.
+    sent: N::Size,
     /// How much there was of the response's body.
     received: u64,
     trace: Option<TraceId>,
@@ -116,12 +117,12 @@ pub(crate) struct Exchanged {
 /// No body is as large. A number and not an option: a call is moved from the future to the body, and should be small.
 pub(crate) const UNKNOWN: u64 = u64::MAX;
 
-impl Exchanged {
+impl<N: BodySize> Exchanged<N> {
     #[inline]
     pub(super) fn new(
         lane: Arc<Lane<Arc<Exchanges>>>,
         known: Known,
-        sent: u64,
+        sent: N::Size,
         trace: Option<TraceId>,
     ) -> Self {
         Self { lane, known, sent, received: 0, trace }
@@ -138,6 +139,12 @@ impl Exchanged {
         )
     }
 
+    /// How large the request's body is.
+    #[inline]
+    pub(super) fn sent(&self) -> &N::Size {
+        &self.sent
+    }
+
     /// So much of its body has passed.
     #[inline]
     pub(crate) fn add(&mut self, bytes: u64) {
@@ -151,7 +158,7 @@ impl Exchanged {
     }
 }
 
-impl Record for Exchanged {
+impl<N: BodySize> Record for Exchanged<N> {
     #[inline]
     fn record(self, outcome: Outcome, took: Duration) {
         let Self { lane, known, sent, received, trace } = self;
@@ -161,6 +168,7 @@ impl Record for Exchanged {
             Some(trace) => exchange.duration.record_traced(took, trace),
         }
         if known.measures_bodies() {
+            let sent = sent.bytes();
             if sent != UNKNOWN {
                 lane.sizes(&exchange.request).record(sent);
             }

@@ -1,8 +1,9 @@
 //! What is measured under which names, and where a request is counted.
 
 use super::config::Config;
-use super::exchange::{Began, Exchange, Exchanged, Exchanges, Known, UNKNOWN, View, exact};
+use super::exchange::{Began, Exchange, Exchanged, Exchanges, Known, View, exact};
 use super::label::{MethodLabel, Scheme};
+use super::request_body::{BodySize, sealed::Size};
 use crate::collect::Description;
 use crate::error::RegisterError;
 use crate::family::{Family, Place, Series};
@@ -145,12 +146,12 @@ impl Shared {
 
     /// Begins the record of a request; `route` is a server's.
     #[inline]
-    pub(crate) fn begin<B: http_body::Body>(
+    pub(crate) fn begin<B: http_body::Body, N: BodySize>(
         &self,
         request: &Request<B>,
         route: Option<&str>,
         trace: Option<TraceId>,
-    ) -> Exchanged {
+    ) -> Exchanged<N> {
         let method = MethodLabel::of(request.method());
         let scheme = Scheme::of(request.uri()).unwrap_or(self.scheme);
         let uri = request.uri();
@@ -167,7 +168,7 @@ impl Shared {
         };
         let lane = Arc::clone(flights.get((method, scheme)).0.here());
         let known = Known::new(place, (method, scheme), self.body_sizes);
-        let sent = if self.body_sizes { exact(request.body()) } else { UNKNOWN };
+        let sent = if self.body_sizes { N::Size::of(exact(request.body())) } else { N::Size::unwanted() };
         Exchanged::new(lane, known, sent, trace)
     }
 

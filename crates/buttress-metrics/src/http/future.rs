@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::exchange::Exchanged;
+use super::request_body::{BodySize, Declared};
 use crate::call::Call;
 use crate::outcome::Judge;
 use http::Response;
@@ -18,22 +19,26 @@ pin_project! {
     ///
     /// Dropping it drops the inner future, and counts the request as cancelled.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, J> {
+    pub struct ResponseFuture<F, J, N = Declared>
+    where
+        N: BodySize,
+    {
         // First: it is dropped before the request is counted.
         #[pin]
         pub(super) inner: F,
-        pub(super) call: Call<Exchanged>,
+        pub(super) call: Call<Exchanged<N>>,
         pub(super) judge: J,
     }
 }
 
-impl<F, J, D, E> Future for ResponseFuture<F, J>
+impl<F, J, N, D, E> Future for ResponseFuture<F, J, N>
 where
     F: Future<Output = Result<Response<D>, E>>,
     D: http_body::Body,
     J: Judge<Response<D>, E>,
+    N: BodySize,
 {
-    type Output = Result<Response<Body<D>>, E>;
+    type Output = Result<Response<Body<D, N>>, E>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -60,7 +65,7 @@ where
     }
 }
 
-impl<F, J> fmt::Debug for ResponseFuture<F, J> {
+impl<F, J, N: BodySize> fmt::Debug for ResponseFuture<F, J, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

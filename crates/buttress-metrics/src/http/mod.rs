@@ -21,10 +21,14 @@
 //! end, failed, or was dropped; then it is counted, once. A client that leaves half-way is `cancelled`, whatever the status
 //! was. A body that nobody sends (of `HEAD`, 204, 304, a tunnel that is opened) ends with its head.
 //!
+//! **A request's body is as large as its head says.** One that does not say it, in chunks, has no size, unless bodies are
+//! [counted](HttpMetricsLayer::count_request_bodies): then it is what the inner service has read of it.
+//!
 //! # Kind
 //!
 //! In place: it asks for nothing beyond `Service` and bodies, allocates nothing per request, and keeps the error type. Put
-//! it outermost.
+//! it outermost. Only a layer that counts bodies changes the inner service's request, and allocates once for each body
+//! whose length is not known.
 //!
 //! # Examples
 //!
@@ -87,6 +91,7 @@ pub mod future;
 mod judge;
 mod label;
 mod layer;
+mod request_body;
 mod service;
 
 pub use body::Body;
@@ -94,4 +99,5 @@ pub use config::Config;
 pub use judge::Statuses;
 pub use label::Scheme;
 pub use layer::HttpMetricsLayer;
+pub use request_body::{BodySize, Counted, Declared, RequestBody};
 pub use service::HttpMeasured;

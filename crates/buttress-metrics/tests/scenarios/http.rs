@@ -25,7 +25,7 @@ const DURATION: &str = "http_server_request_duration_seconds";
 
 /// What one step of a body is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+pub(crate) enum Step {
     Wait,
     Chunk(&'static str),
     Fail,
@@ -34,11 +34,11 @@ enum Step {
 
 /// A body that does what it is told.
 #[derive(Clone, Debug, Default)]
-struct Scripted {
-    steps: Vec<Step>,
-    at: usize,
+pub(crate) struct Scripted {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) at: usize,
     /// Whether it says how long it is, and when it ends.
-    tells: bool,
+    pub(crate) tells: bool,
 }
 
 impl http_body::Body for Scripted {

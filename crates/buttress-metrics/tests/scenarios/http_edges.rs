@@ -19,7 +19,7 @@ const DURATION: &str = "http_server_request_duration_seconds";
 
 /// A body that does not say when it ends: a piece, another, and trailers.
 #[derive(Clone, Default)]
-struct Untold(u8);
+pub(crate) struct Untold(u8);
 
 impl http_body::Body for Untold {
     type Data = Bytes;

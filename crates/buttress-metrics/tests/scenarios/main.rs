@@ -12,6 +12,8 @@ mod parts;
 #[cfg(feature = "recorder")]
 mod recorder;
 mod registry;
+#[cfg(feature = "http")]
+mod request_bodies;
 mod rows;
 #[cfg(feature = "http")]
 mod scrape;

@@ -4,7 +4,7 @@ use crate::http::active;
 use crate::rows::{Rows, Value};
 use axum::body::Body;
 use axum::extract::MatchedPath;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, serve};
 use buttress_metrics::expose::Scrape;
 use buttress_metrics::http::{Config, HttpMetricsLayer};
@@ -139,15 +139,22 @@ async fn server(registry: &Registry) -> (String, mpsc::UnboundedReceiver<()>) {
         .route("/endless", get(move || std::future::ready(endless(false))))
         .route("/never", get(never))
         .layer(HttpMetricsLayer::server(Config::default(), registry).unwrap().route(route));
+    (listen(app).await, dropping)
+}
+
+async fn listen(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { serve(listener, app).await });
-    (address, dropping)
+    address
 }
 
 /// Sends a request and reads until all of `expected` has come.
 async fn ask(client: &mut TcpStream, request: &str, expected: &str) {
-    let request = format!("{request} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    send(client, &format!("{request} HTTP/1.1\r\nhost: localhost\r\n\r\n"), expected).await;
+}
+
+async fn send(client: &mut TcpStream, request: &str, expected: &str) {
     client.write_all(request.as_bytes()).await.unwrap();
     let mut read = String::new();
     while !read.contains(expected) {
@@ -202,4 +209,29 @@ async fn a_client_that_leaves_at_any_moment_leaves_nothing_in_flight() {
         assert_eq!(ended(&registry, &format!("outcome={}", Outcome::Cancelled)), before + 1, "{path}");
     }
     assert_eq!(ended(&registry, ""), 3);
+}
+
+#[tokio::test]
+async fn each_body_that_a_server_receives_has_a_size_also_in_chunks() {
+    let registry = Registry::new();
+    let config = Config::default().body_sizes(true);
+    let metrics = HttpMetricsLayer::server(config, &registry).unwrap().count_request_bodies();
+    let upload = post(async |body: Bytes| format!("{} came", body.len()));
+    let address = listen(Router::new().route("/upload", upload).layer(metrics.route(route))).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = "POST /upload HTTP/1.1\r\nhost: localhost\r\n";
+    let chunks = "transfer-encoding: chunked\r\n\r\n5\r\n12345\r\n3\r\n678\r\n0\r\n\r\n";
+    for (request, expected, total) in [
+        (format!("{head}{chunks}"), "8 came", (1, 8.0)),
+        (format!("{head}content-length: 4\r\n\r\n1234"), "4 came", (2, 12.0)),
+        (format!("{head}\r\n"), "0 came", (3, 12.0)),
+    ] {
+        send(&mut client, &request, expected).await;
+        let rows = Rows::of(&registry);
+        let sizes = rows.series("http_server_request_body_size_bytes").map(|row| match &row.value {
+            Value::Histogram(sizes) => (sizes.count(), sizes.sum()),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), [total], "{request}");
+    }
 }
