@@ -86,8 +86,13 @@ impl Drops {
 
     /// Counts one. The first of its kind is told to the observer: call it without a lock.
     pub(crate) fn count(&self, reason: Dropped) {
+        self.add(reason, 1);
+    }
+
+    /// Counts so many; as [`count`](Self::count).
+    pub(crate) fn add(&self, reason: Dropped, times: u64) {
         // Relaxed: a count, which publishes nothing.
-        if self.counts[reason as usize].fetch_add(1, Ordering::Relaxed) > 0 {
+        if self.counts[reason as usize].fetch_add(times, Ordering::Relaxed) > 0 {
             return;
         }
         if let Some(observer) = self.observer.get() {

@@ -86,7 +86,7 @@ impl Cells {
             self.cells[cell].fetch_add(1, Ordering::Release);
             return Some(cell);
         }
-        self.refuse(ticks);
+        self.refuse(ticks, 1);
         None
     }
 
@@ -94,18 +94,17 @@ impl Cells {
     #[cfg(feature = "recorder")]
     pub(crate) fn record_many(&self, value: f64, times: u64) {
         let Some(rest) = times.checked_sub(1) else { return };
-        if let Some(cell) = self.record(value) {
-            if value.is_finite() {
-                self.sum.add_float(value * rest as f64);
-            }
-            // Release: as in `record`.
-            self.cells[cell].fetch_add(rest, Ordering::Release);
+        let Some(cell) = self.record(value) else { return self.refuse(value, rest) };
+        if value.is_finite() {
+            self.sum.add_float(value * rest as f64);
         }
+        // Release: as in `record`.
+        self.cells[cell].fetch_add(rest, Ordering::Release);
     }
 
     #[cold]
-    fn refuse(&self, ticks: f64) {
-        self.drops.count(if ticks.is_nan() { Dropped::Nan } else { Dropped::Negative });
+    fn refuse(&self, ticks: f64, times: u64) {
+        self.drops.add(if ticks.is_nan() { Dropped::Nan } else { Dropped::Negative }, times);
     }
 
     /// Remembers a trace for a value that was counted in `cell`, unless somebody is just doing that.

@@ -95,6 +95,26 @@ fn what_breaks_a_rule_is_left_out_and_counted_and_told_once() {
 }
 
 #[test]
+fn values_that_are_none_are_left_out_as_often_as_they_were_given() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    let registry = Registry::new().observe(move |event: Event| hearing.lock().push(event.to_string()));
+    let recorder = Recorder::new(&registry);
+    with_local_recorder(&recorder, || {
+        histogram!("sizes").record(f64::NAN);
+        histogram!("sizes").record_many(f64::NAN, 3);
+        histogram!("sizes").record_many(-1.0, 5);
+        histogram!("sizes").record_many(f64::NEG_INFINITY, 0);
+        histogram!("sizes").record_many(1.0, 7);
+    });
+    let rows = Rows::of(&registry);
+    assert_eq!((rows.dropped("sizes", "nan"), rows.dropped("sizes", "negative")), (4, 5));
+    let Some(Value::Histogram(sizes)) = rows.get("sizes", "") else { panic!("{rows:?}") };
+    assert_eq!((sizes.count(), sizes.sum()), (7, 7.0));
+    assert_eq!(heard.lock().len(), 2, "each is told once: {:?}", heard.lock());
+}
+
+#[test]
 fn a_handle_that_was_kept_stays_true() {
     let registry = Registry::new();
     let recorder = Recorder::new(&registry);
