@@ -13,6 +13,7 @@ use crate::registry::Registry;
 use crate::trace::TraceId;
 use buttress_core::Metric;
 use http::Request;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Who measures.
@@ -93,6 +94,18 @@ impl Role {
     }
 }
 
+/// The address of a host, which a URI may write in several ways: without the brackets of IPv6, and in lower case, since
+/// what differs by case alone is the same host. Nearly all are written so, and nothing is allocated.
+#[inline]
+fn address(host: &str) -> Cow<'_, str> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(bare.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(bare)
+    }
+}
+
 /// What all services of one layer share.
 pub(crate) struct Shared {
     pub(crate) role: Role,
@@ -162,7 +175,8 @@ impl Shared {
             None => {
                 let port = uri.port();
                 let port = port.as_ref().map_or(scheme.port(), |port| port.as_str());
-                let address = [uri.host().unwrap_or(""), port];
+                let host = address(uri.host().unwrap_or(""));
+                let address = [&*host, port];
                 (self.flights.with(&address), self.exchanges.series.place(&address))
             }
         };

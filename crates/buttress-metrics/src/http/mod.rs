@@ -12,6 +12,8 @@
 //!
 //! **Labels are few.** A route is the template of a router (`/items/{id}`) or nothing, never the path that was asked for;
 //! a method that is not known is `_OTHER`, a status that nobody has registered is its class; what is left open is capped.
+//! A server's address is in lower case and without the brackets of IPv6 (`::1`), however the URI writes it; capitals cost
+//! an allocation.
 //!
 //! **`outcome`** is ours: `ok`, `client_error` (4xx), `server_error` (5xx), `error`, `rejected`, `timeout`, `cancelled`,
 //! `panicked`. `error_type` says what the conventions ask for: the status of a 5xx (for clients of a 4xx too), or else how

@@ -5,13 +5,16 @@ use buttress_core::{Error, Metric, Name};
 use buttress_metrics::expose::Scrape;
 use buttress_metrics::http::{Config, HttpMetricsLayer};
 use buttress_metrics::{MetricsLayer, Registry, TraceId};
+use buttress_testkit::alloc;
+use buttress_testkit::waker::CountingWaker;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full};
 use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -115,6 +118,59 @@ fn a_closure_that_panics_is_counted_as_a_call_that_has() {
     catch_unwind(AssertUnwindSafe(|| drop(traced.call(())))).unwrap_err();
     let ended_now = ended(&registry, "service_request_duration_seconds", "service_requests_in_flight");
     assert_eq!(ended_now, (vec!["panicked".to_owned(); 2], 0.0));
+}
+
+#[tokio::test]
+async fn a_client_s_address_is_one_however_it_is_written() {
+    let registry = Registry::new();
+    let layer = HttpMetricsLayer::client(Config::default(), &registry).unwrap();
+    let service = layer.layer(service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    }));
+    for uri in [
+        "http://a.test/",
+        "http://A.Test/",
+        "http://user:PW@A.TEST:8080/",
+        "http://[::1]/",
+        "http://[FE80::1]:8080/",
+        "http://[fe80::1]:8080/",
+        "http://127.0.0.1/",
+        "/",
+    ] {
+        let request = Request::get(uri).body(Empty::new()).unwrap();
+        drop(service.clone().oneshot(request).await.unwrap());
+    }
+    let rows = Rows::of(&registry);
+    for family in ["http_client_request_duration_seconds", "http_client_active_requests"] {
+        let addresses = rows.series(family).map(|row| row.labels.split(",http_").next().unwrap());
+        let expected = [
+            "server_port=80",
+            "server_address=127.0.0.1,server_port=80",
+            "server_address=::1,server_port=80",
+            "server_address=a.test,server_port=80",
+            "server_address=a.test,server_port=8080",
+            "server_address=fe80::1,server_port=8080",
+        ];
+        assert_eq!(addresses.collect::<Vec<_>>(), expected, "{family}");
+    }
+}
+
+#[test]
+fn an_address_that_is_lower_case_takes_no_allocation() {
+    let layer = HttpMetricsLayer::client(Config::default(), &Registry::new()).unwrap();
+    let mut service = layer.layer(service_fn(|_: Request<Empty<Bytes>>| {
+        ready(Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())))
+    }));
+    let waker = CountingWaker::new();
+    for uri in ["http://a.test:8080/", "http://[fe80::1]/"] {
+        let mut allocations = || {
+            let request = Request::get(uri).body(Empty::new()).unwrap();
+            let ask = || drop(pin!(service.call(request)).poll(&mut waker.context()));
+            alloc::count(ask).1.allocations
+        };
+        allocations(); // its series are made
+        assert_eq!(allocations(), 0, "{uri}");
+    }
 }
 
 #[tokio::test]
