@@ -143,7 +143,7 @@ impl Families {
     pub(crate) fn all(&mut self, gathered: Gathered) -> (Vec<Origin>, Vec<(Arc<Drops>, Dropped)>) {
         let Gathered { families, mut dropped } = gathered;
         let mut all = BTreeMap::new();
-        for (name, shown) in families {
+        for ((name, _), shown) in families {
             // It may show what it did not when it was registered.
             if self.insert_shown(&shown.description).is_ok() {
                 all.insert(Arc::from(name), Origin::Parts(shown));

@@ -5,7 +5,7 @@ use buttress_core::Metric;
 use std::collections::HashSet;
 
 /// What a family shows; also the word of Prometheus for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A total that never falls.
     Counter,

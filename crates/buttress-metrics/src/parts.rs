@@ -55,7 +55,8 @@ impl Part {
 /// What all parts show, by the names of the families.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    pub(crate) families: BTreeMap<String, Shown>,
+    /// By their kind, too: parts may call different things by one name, and only who has that name can keep it.
+    pub(crate) families: BTreeMap<(String, Kind), Shown>,
     /// What could not be shown, and of which family if that has a name.
     pub(crate) dropped: Vec<(String, Dropped)>,
 }
@@ -107,23 +108,21 @@ impl Gathered {
 
     fn add(&mut self, more: Self) {
         self.dropped.extend(more.dropped);
-        for (name, shown) in more.families {
+        for shown in more.families.into_values() {
             for row in shown.rows {
-                self.push(name.clone(), &shown.description, row);
+                self.push(&shown.description, row);
             }
         }
     }
 
-    fn push(&mut self, name: String, description: &Description, row: Row) {
-        let shown = self.families.entry(name).or_insert_with_key(|_| Shown {
+    fn push(&mut self, description: &Description, row: Row) {
+        let name = description.name.clone().into_owned();
+        let shown = self.families.entry((name.clone(), description.kind)).or_insert_with(|| Shown {
             description: description.clone(),
             rows: Vec::new(),
             seen: HashSet::new(),
         });
-        let name = shown.description.name.clone().into_owned();
-        if shown.description.kind != row.value.kind() {
-            self.dropped.push((name, Dropped::Taken));
-        } else if shown.seen.insert(Arc::clone(&row.labels)) {
+        if shown.seen.insert(Arc::clone(&row.labels)) {
             shown.rows.push(row);
         } else {
             self.dropped.push((name, Dropped::Duplicate));
@@ -167,13 +166,9 @@ impl Reader {
         labels.sort_unstable();
         let labels = own.iter().chain(&labels).filter(|(_, value)| !value.is_empty());
         let labels = labels.map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let description = Description {
-            name: Cow::Owned(name.clone()),
-            kind,
-            unit: metric.unit.into(),
-            help: metric.help.into(),
-        };
-        self.gathered.push(name, &description, Row { labels, value });
+        let description =
+            Description { name: Cow::Owned(name), kind, unit: metric.unit.into(), help: metric.help.into() };
+        self.gathered.push(&description, Row { labels, value });
     }
 }
 

@@ -175,8 +175,10 @@ impl Registry {
     /// They are read when somebody looks, and cost nothing in between.
     ///
     /// A metric is called as the part's [`kind`](Inspect::kind) and the metric's own name say, as in `breaker_calls_total`,
-    /// and has a label `name` with the part's. A state is one gauge for each there is, of which one is 1. What a part shows
-    /// against the rules later on is left out, and counted as [dropped](crate::Dropped).
+    /// and has a label `name` with the part's. A state is one gauge for each there is, of which one is 1.
+    ///
+    /// A part is asked once, now; what it will show later is not known. If that is against the rules, or by a name that is
+    /// taken, it is left out and counted as [dropped](crate::Dropped), and whoever has the name is shown.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ mod exact;
 mod http;
 #[cfg(feature = "http")]
 mod http_edges;
+mod names;
 mod parts;
 #[cfg(feature = "recorder")]
 mod recorder;

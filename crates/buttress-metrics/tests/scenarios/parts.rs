@@ -42,7 +42,7 @@ pub(crate) fn puppet(
     Arc::new(Puppet { kind, name, show })
 }
 
-const fn metric(name: &'static str) -> Metric {
+pub(crate) const fn metric(name: &'static str) -> Metric {
     Metric { name, unit: "", help: "of a test" }
 }
 
