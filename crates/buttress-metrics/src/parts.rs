@@ -6,13 +6,16 @@ use crate::histogram::Snapshot;
 use crate::name::{self, Kind, is_label};
 use buttress_core::{Distribution, Inspect, Labels, Metric, Name, Sink};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 /// The label that tells parts of one kind apart.
 const INSTANCE: &str = "name";
+
+/// Tells parts apart: what kind of part, and its name.
+pub(crate) type Id = (&'static str, Name);
 
 /// A part, and what it is called.
 #[derive(Clone)]
@@ -35,6 +38,10 @@ impl Part {
 
     pub(crate) fn weak(part: &Arc<dyn Inspect>) -> Self {
         Self { kind: part.kind(), name: part.name(), held: Held::Weak(Arc::downgrade(part)) }
+    }
+
+    pub(crate) fn id(&self) -> Id {
+        (self.kind, self.name)
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -64,6 +71,7 @@ pub(crate) struct Gathered {
 /// One family, of one or more parts.
 pub(crate) struct Shown {
     pub(crate) description: Description,
+    pub(crate) by: BTreeSet<Id>,
     rows: Vec<Row>,
     seen: HashSet<RowLabels>,
 }
@@ -97,31 +105,33 @@ impl Gathered {
         let mut all = Self::default();
         for part in parts {
             let Some(held) = part.part() else { continue };
-            let mut own = Reader { kind: part.kind, name: part.name, gathered: Self::default() };
+            let mut own = Reader { part: part.id(), gathered: Self::default() };
             match catch_unwind(AssertUnwindSafe(|| held.inspect(&mut own))) {
-                Ok(()) => all.add(own.gathered),
+                Ok(()) => all.add(part.id(), own.gathered),
                 Err(_) => all.dropped.push((String::new(), Dropped::Panicked)),
             }
         }
         all
     }
 
-    fn add(&mut self, more: Self) {
+    fn add(&mut self, part: Id, more: Self) {
         self.dropped.extend(more.dropped);
         for shown in more.families.into_values() {
             for row in shown.rows {
-                self.push(&shown.description, row);
+                self.push(part, &shown.description, row);
             }
         }
     }
 
-    fn push(&mut self, description: &Description, row: Row) {
+    fn push(&mut self, part: Id, description: &Description, row: Row) {
         let name = description.name.clone().into_owned();
         let shown = self.families.entry((name.clone(), description.kind)).or_insert_with(|| Shown {
             description: description.clone(),
+            by: BTreeSet::new(),
             rows: Vec::new(),
             seen: HashSet::new(),
         });
+        shown.by.insert(part);
         if shown.seen.insert(Arc::clone(&row.labels)) {
             shown.rows.push(row);
         } else {
@@ -146,21 +156,21 @@ impl Shown {
 
 /// Takes what one part shows.
 struct Reader {
-    kind: &'static str,
-    name: Name,
+    part: Id,
     gathered: Gathered,
 }
 
 impl Reader {
     fn push(&mut self, metric: &Metric, labels: Labels<'_>, value: Value) {
         let kind = value.kind();
-        let name = format!("{}_{}", self.kind, metric.name);
+        let (prefix, instance) = self.part;
+        let name = format!("{prefix}_{}", metric.name);
         if let Err(reason) = check(&name, kind, labels) {
             let name = if reason == Dropped::Name { String::new() } else { name };
             self.gathered.dropped.push((name, reason));
             return;
         }
-        let own = [(INSTANCE, self.name.as_str())];
+        let own = [(INSTANCE, instance.as_str())];
         // In another order they are the same series.
         let mut labels = labels.to_vec();
         labels.sort_unstable();
@@ -168,7 +178,7 @@ impl Reader {
         let labels = labels.map(|(name, value)| (*name, (*value).to_owned())).collect();
         let description =
             Description { name: Cow::Owned(name), kind, unit: metric.unit.into(), help: metric.help.into() };
-        self.gathered.push(&description, Row { labels, value });
+        self.gathered.push(self.part, &description, Row { labels, value });
     }
 }
 

@@ -205,8 +205,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`register`](Self::register). A part that was dropped is in no other part's way; the names of its metrics stay
-    /// those of parts.
+    /// As [`register`](Self::register). A part that was dropped is in nobody's way: its name and those of its metrics are
+    /// free.
     pub fn register_weak(&self, part: &Arc<dyn Inspect>) -> Result<(), RegisterError> {
         self.add(&Part::weak(part))
     }
@@ -233,8 +233,9 @@ impl Registry {
     /// Whether families that are registered together can be. They are there together or not at all: where the first one
     /// is not, whoever has the name of another is somebody else, and then none of them is to be kept.
     pub(crate) fn check_together(&self, all: &[(&Metric, Kind)]) -> Result<(), RegisterError> {
-        let families = self.0.families.lock();
-        if all.first().is_some_and(|(first, _)| families.find(first.name).is_some()) {
+        let mut families = self.0.families.lock();
+        families.sweep();
+        if all.first().is_some_and(|(first, _)| families.source(first.name).is_some()) {
             return Ok(());
         }
         all.iter().try_for_each(|(metric, kind)| families.check_free(metric.name, *kind))
@@ -249,10 +250,10 @@ impl Registry {
         make: impl FnOnce(Arc<Drops>) -> Result<S, Dropped>,
     ) -> Result<Arc<S>, Dropped> {
         let mut families = self.0.families.lock();
-        if let Some(there) = families.find(name) {
-            let source = there.source.clone().ok_or(Dropped::Taken)?;
-            return source.as_any().downcast().map_err(|_| Dropped::Taken);
+        if let Some(source) = families.source(name) {
+            return Arc::clone(source).as_any().downcast().map_err(|_| Dropped::Taken);
         }
+        families.sweep();
         let drops = families.insert(name, kind).map_err(|_| Dropped::Taken)?;
         match make(drops) {
             Ok(source) => {
@@ -304,14 +305,14 @@ impl Registry {
         let description = Description::new(metric, M::KIND);
         let taken = || RegisterError::Taken { name: metric.name.into(), by: metric.name.into() };
         let mut families = self.0.families.lock();
-        if let Some(there) = families.find(metric.name) {
-            let source = there.source.clone().ok_or_else(taken)?;
-            let same = source.as_any().downcast::<Series<M, L>>().map_err(|_| taken())?;
+        if let Some(source) = families.source(metric.name) {
+            let same = Arc::clone(source).as_any().downcast::<Series<M, L>>().map_err(|_| taken())?;
             let is_same = same.description == description
                 && (&*same.names, same.cap) == (names, cap)
                 && same.shape.plan == plan;
             return if is_same { Ok(same) } else { Err(taken()) };
         }
+        families.sweep();
         let drops = families.insert(metric.name, M::KIND)?;
         let series = Arc::new(Series::new(description, names, cap, plan, drops));
         families.give(metric.name, Arc::clone(&series) as _);
