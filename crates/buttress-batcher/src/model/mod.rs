@@ -447,7 +447,7 @@ impl World {
     /// What holds at any time.
     fn audit(&self) {
         if !self.is_dead {
-            assert_eq!(self.intake.used(), self.naive.places_taken().into());
+            assert_eq!(self.intake.used(), i64::from(self.naive.places_taken()));
         }
         assert_eq!(self.intake.waiting(), self.naive.waiting());
         for (number, service) in self.services.iter().enumerate() {
