@@ -273,8 +273,13 @@ where
     fn give_up(&self, place: &mut Place) {
         let wakers = match take(place) {
             Place::None => return,
-            Place::Held if !self.places.add(1) => return,
-            Place::Held => Wakers { wake: self.intake.lock().hand_on(), stale: None },
+            Place::Held => {
+                let is_guarded = self.places.add(1);
+                if !is_guarded {
+                    return;
+                }
+                Wakers { wake: self.intake.lock().hand_on(), stale: None }
+            }
             Place::Waiting(ticket) => self.intake.lock().leave_line(ticket),
         };
         wake_all(wakers.wake);

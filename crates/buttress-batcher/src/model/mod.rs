@@ -196,8 +196,11 @@ impl World {
     /// As the engine does it.
     fn give_up(&mut self, service: usize) {
         let wake = match std::mem::take(&mut self.services[service].place) {
-            Place::Held if self.intake.places().add(1) => self.intake.hand_on(),
-            Place::None | Place::Held => None,
+            Place::None => None,
+            Place::Held => {
+                let is_guarded = self.intake.places().add(1);
+                is_guarded.then(|| self.intake.hand_on()).flatten()
+            }
             Place::Waiting(ticket) => self.intake.leave_line(ticket).wake,
         };
         wake.into_iter().for_each(std::task::Waker::wake);

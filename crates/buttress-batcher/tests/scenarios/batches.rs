@@ -181,9 +181,9 @@ async fn nobody_lingers_for_others_who_cannot_come() {
     assert_eq!(backend.batches().len(), 0, "the third has a place, and may come");
     waiting.push(tokio::spawn(third.call(2)));
     settle().await;
+    assert_eq!(backend.batches(), [[1, 2].as_slice(), &[10]]);
     backend.release(2);
     assert_eq!(answers(waiting).await, tens([1, 10, 2]));
-    assert_eq!(backend.batches(), [[1, 2].as_slice(), &[10]]);
     assert_eq!(layer.handle().stats().flushed(Flush::Size), 2);
 }
 

@@ -77,6 +77,8 @@ async fn who_waits_for_a_place_is_refused_once_nobody_is_to_wait() {
     let running = calls(&service, [1]).await;
     let line = calls(&service, [2, 3]).await;
     layer.handle().reconfigure(layer.handle().config().when_full(WhenFull::Refuse));
+    settle().await;
+    assert!(line.iter().all(JoinHandle::is_finished), "they were told");
     for refused in line {
         assert_eq!(reason(&refused.await.unwrap()), Some(Reason::Overloaded));
     }

@@ -92,7 +92,7 @@ impl sealed::Size for Counting {
     fn bytes(&self) -> u64 {
         match self {
             Self::Known(length) => *length,
-            // Relaxed: nothing else is read by it, and what was read before the end was is ordered by that.
+            // Relaxed: nothing else is read by it.
             Self::Passed(passed) => passed.load(Ordering::Relaxed),
         }
     }
